@@ -1,68 +1,31 @@
 #include "ecocore/topk.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <string>
 
 #include "ecocore/error.hpp"
-#include "kernels/table.hpp"
-#include "topk_select.hpp"
+#include "topk_scan.hpp"
 
 namespace ecocore {
 namespace {
 
-using topk::Selection;
+using namespace topk;
 
-constexpr std::int64_t kBlock = 256;  // items scored by one kernel call
+// Scoring an item outright costs as much as scanning this many; and the scan pays only where it rules out most items.
+constexpr std::int64_t kScanGain = 24;
+constexpr std::int64_t kMaxQueryBlock = 64;
+constexpr std::int64_t kMinTilesPerPart = 8;
 
-// The items one query may return.
-struct RowFilter {
-  std::optional<ItemSet> allow, deny, candidates, exclude;
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
 
-  RowFilter(const TopKFilter& f, std::int64_t query)
-      : allow(f.allow), deny(f.deny), candidates(row(f.candidates, query)), exclude(row(f.exclude, query)) {}
-
-  bool passes(std::int32_t id) const {
-    return (!allow || allow->contains(id)) && (!candidates || candidates->contains(id)) &&
-           (!deny || !deny->contains(id)) && (!exclude || !exclude->contains(id));
-  }
-
- private:
-  static std::optional<ItemSet> row(const std::optional<CsrView>& m, std::int64_t r) {
-    if (!m) return {};
-    return ItemSet{nullptr, m->indices + m->begin(r), m->row_size(r)};
-  }
-};
-
-// Canonical scores of some of an index's items for one query.
-class Scorer {
- public:
-  Scorer(MatrixView<const float> factors, const float* bias)
-      : factors_(factors), bias_(bias), query_(static_cast<std::size_t>(factors.cols)), sums_(kBlock), ids_(kBlock) {}
-
-  void set_query(const float* query) { std::copy(query, query + factors_.cols, query_.begin()); }
-
-  void add(std::int32_t id, Selection& best) {
-    ids_[static_cast<std::size_t>(waiting_++)] = id;
-    if (waiting_ == kBlock) flush(best);
-  }
-
-  void flush(Selection& best) {
-    kernels().topk.score(query_.data(), factors_.data, factors_.cols, ids_.data(), waiting_, sums_.data());
-    for (std::size_t i = 0; i < static_cast<std::size_t>(waiting_); ++i) {
-      float score = static_cast<float>(sums_[i]);
-      if (bias_) score += bias_[ids_[i]];
-      best.push({score, ids_[i]});
-    }
-    waiting_ = 0;
-  }
-
- private:
-  MatrixView<const float> factors_;
-  const float* bias_;
-  std::vector<double> query_, sums_;
-  std::vector<std::int32_t> ids_;
-  std::int64_t waiting_ = 0;
-};
+// How many items `filter` leaves for every query, at most.
+std::int64_t allowed_items(const TopKFilter& filter, std::int64_t items) {
+  if (!filter.allow) return items;
+  return filter.allow->mask ? std::count(filter.allow->mask, filter.allow->mask + items, true) : filter.allow->count;
+}
 
 }  // namespace
 
@@ -71,11 +34,13 @@ bool ItemSet::contains(std::int32_t id) const {
 }
 
 TopKIndex::TopKIndex(MatrixView<const float> factors, const float* bias, int threads) : factors_(factors), bias_(bias) {
-  require(factors.rows >= 1 && factors.rows < (std::int64_t{1} << 31),
-          "item_factors: expected 1 to 2147483647 items (rows), got " + std::to_string(factors.rows));
+  require(factors.rows >= 1 && factors.rows < (std::int64_t{1} << 31) - kTopKGroup,
+          "item_factors: expected 1 to 2147483000 items (rows), got " + std::to_string(factors.rows));
   require(factors.cols >= 1, "item_factors: expected at least one dimension (column), got none");
-  num_threads(threads);  // checks the range
+  codes_ = std::make_unique<const ItemCodes>(factors, bias, threads);
 }
+
+TopKIndex::~TopKIndex() = default;
 
 void TopKIndex::search(MatrixView<const float> queries, std::int64_t k, const TopKFilter& filter, int threads,
                        std::int64_t* ids, float* scores, const Poll& poll) const {
@@ -86,21 +51,73 @@ void TopKIndex::search(MatrixView<const float> queries, std::int64_t k, const To
   for (const auto& m : {filter.candidates, filter.exclude})
     require(!m || m->rows == queries.rows, "filter: expected one row per query");
 
+  const bool scan_pays = codes_->usable() && k <= items() / kScanGain && !filter.candidates &&
+                         allowed_items(filter, items()) >= items() / kScanGain && largest_norm(queries) <= kMaxNorm;
+  if (scan_pays)
+    search_by_scan(queries, k, filter, threads, ids, scores, poll);
+  else
+    search_outright(queries, k, filter, threads, ids, scores, poll);
+}
+
+void TopKIndex::search_outright(MatrixView<const float> queries, std::int64_t k, const TopKFilter& filter, int threads,
+                                std::int64_t* ids, float* scores, const Poll& poll) const {
+  const std::int64_t grain = std::clamp<std::int64_t>(queries.rows / (4 * num_threads(threads)), 1, kMaxQueryBlock);
   parallel_for(
-      0, queries.rows, 1, threads,
+      0, queries.rows, grain, threads,
       [&](std::int64_t begin, std::int64_t end, int) {
         Scorer scorer(factors_, bias_);
         Selection best(k);
         for (std::int64_t q = begin; q < end; ++q) {
-          const RowFilter row(filter, q);
           scorer.set_query(queries.row(q));
-          for (std::int64_t id = 0; id < items(); ++id)
-            if (row.passes(static_cast<std::int32_t>(id))) scorer.add(static_cast<std::int32_t>(id), best);
+          RowFilter(filter, q).for_each(items(), [&](std::int32_t id) { scorer.add(id, best); });
           scorer.flush(best);
           best.write(ids + q * k, scores + q * k);
         }
       },
       poll);
+}
+
+// Many queries are cut into blocks; where there are fewer blocks than threads, the items are cut into parts as well.
+void TopKIndex::search_by_scan(MatrixView<const float> queries, std::int64_t k, const TopKFilter& filter, int threads,
+                               std::int64_t* ids, float* scores, const Poll& poll) const {
+  const std::int64_t workers = num_threads(threads);
+  const std::int64_t block = std::clamp<std::int64_t>(ceil_div(queries.rows, workers), 1, kMaxQueryBlock);
+  const std::int64_t blocks = ceil_div(queries.rows, block);
+  const std::int64_t parts =
+      std::clamp<std::int64_t>(workers / std::max<std::int64_t>(1, blocks), 1,
+                               std::max<std::int64_t>(1, tile_count(*codes_) / kMinTilesPerPart));
+  std::vector<std::vector<Hit>> found(parts > 1 ? static_cast<std::size_t>(queries.rows * parts) : 0);
+
+  parallel_for(
+      0, blocks * parts, 1, threads,
+      [&](std::int64_t task, std::int64_t, int) {
+        const std::int64_t begin = task / parts * block, end = std::min(queries.rows, begin + block);
+        const std::int64_t part = task % parts;
+        std::vector<std::int16_t> query_codes(static_cast<std::size_t>((end - begin) * codes_->padded_dimensions()));
+        std::vector<Survivors> survivors;
+        std::vector<Survivors*> active;
+        survivors.reserve(static_cast<std::size_t>(end - begin));
+        for (std::int64_t q = begin; q < end; ++q)
+          active.push_back(&survivors.emplace_back(*codes_, k, queries.row(q), dimensions(), RowFilter(filter, q),
+                                                   query_codes.data() + (q - begin) * codes_->padded_dimensions()));
+        Scorer scorer(factors_, bias_);
+        scan(*codes_, active, part, parts, scorer);
+        for (std::int64_t q = begin; q < end; ++q) {
+          Selection& best = survivors[static_cast<std::size_t>(q - begin)].finish(scorer);
+          if (parts == 1)
+            best.write(ids + q * k, scores + q * k);
+          else
+            found[static_cast<std::size_t>(q * parts + part)] = best.take();
+        }
+      },
+      poll);
+
+  for (std::int64_t q = 0; parts > 1 && q < queries.rows; ++q) {
+    Selection best(k);
+    for (std::int64_t part = 0; part < parts; ++part)
+      for (const Hit& hit : found[static_cast<std::size_t>(q * parts + part)]) best.push(hit);
+    best.write(ids + q * k, scores + q * k);
+  }
 }
 
 }  // namespace ecocore

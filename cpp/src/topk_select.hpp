@@ -30,6 +30,19 @@ class Selection {
     if (hits_.size() == 2 * k_) shrink();
   }
 
+  // The score that an item must reach to be among the best k; -inf while there are fewer.
+  float threshold() {
+    if (hits_.size() > k_ || (hits_.size() == k_ && !full_)) shrink();
+    return full_ ? worst_.score : -std::numeric_limits<float>::infinity();
+  }
+
+  // Hands out the hits held, among them the k best, and empties the selection.
+  std::vector<Hit> take() {
+    std::vector<Hit> out(hits_);
+    clear();
+    return out;
+  }
+
   // Writes the k best in order, padded with id -1 and score -inf, and empties the selection.
   void write(std::int64_t* ids, float* scores) {
     std::sort(hits_.begin(), hits_.end());
@@ -40,11 +53,15 @@ class Selection {
     }
     std::fill(ids + n, ids + k_, std::int64_t{-1});
     std::fill(scores + n, scores + k_, -std::numeric_limits<float>::infinity());
+    clear();
+  }
+
+ private:
+  void clear() {
     hits_.clear();
     full_ = false;
   }
 
- private:
   void shrink() {
     const auto kth = hits_.begin() + static_cast<std::ptrdiff_t>(k_ - 1);
     std::nth_element(hits_.begin(), kth, hits_.end());

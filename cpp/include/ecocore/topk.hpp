@@ -9,8 +9,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
-#include <vector>
 
 #include "ecocore/parallel.hpp"
 #include "ecocore/views.hpp"
@@ -35,10 +35,17 @@ struct TopKFilter {
   std::optional<CsrView> exclude;     // as `deny`, for each query its own
 };
 
+namespace topk {
+class ItemCodes;
+}
+
+// A search scans int8 codes of the items with a proven bound and scores the few that the bound cannot rule out
+// (src/topk_codes.hpp); where that does not pay, it scores all items that the filter leaves.
 class TopKIndex {
  public:
   // Keeps the pointers: factors and bias (null for none) must stay alive and unchanged.
   TopKIndex(MatrixView<const float> factors, const float* bias, int threads);
+  ~TopKIndex();
 
   std::int64_t items() const { return factors_.rows; }
   std::int64_t dimensions() const { return factors_.cols; }
@@ -48,8 +55,14 @@ class TopKIndex {
               float* scores, const Poll& poll = {}) const;
 
  private:
+  void search_outright(MatrixView<const float> queries, std::int64_t k, const TopKFilter& filter, int threads,
+                       std::int64_t* ids, float* scores, const Poll& poll) const;
+  void search_by_scan(MatrixView<const float> queries, std::int64_t k, const TopKFilter& filter, int threads,
+                      std::int64_t* ids, float* scores, const Poll& poll) const;
+
   MatrixView<const float> factors_;
   const float* bias_;
+  std::unique_ptr<const topk::ItemCodes> codes_;
 };
 
 }  // namespace ecocore
