@@ -6,6 +6,8 @@ from ._core import __version__
 from .baselines import Popularity, RepeatPurchases
 from .errors import DeviceUnavailable, EcocoreError, FormatError, InvalidArgument, MissingExtra, NotFitted
 from .evaluation import evaluate, evaluate_candidates, ranking_metrics
+from .ids import IdMap
+from .interactions import Interactions
 from .runtime import build_info, get_num_threads, set_num_threads
 from .topk import TopKIndex, TopKResult
 
@@ -13,6 +15,8 @@ __all__ = [
     "DeviceUnavailable",
     "EcocoreError",
     "FormatError",
+    "IdMap",
+    "Interactions",
     "InvalidArgument",
     "MissingExtra",
     "NotFitted",
