@@ -17,10 +17,12 @@ struct AlsKernels {
   void (*gather)(const float* table, std::int64_t cols, const std::int32_t* ids, std::int64_t n, std::int64_t known,
                  float* rows, std::int64_t ld);
 
-  // out += sum_j (t_j + sign w_j <y_j, p>) y_j: with sign -1 the residual of the normal equations, with t = null and
-  // sign +1 their product with p.
-  void (*apply)(const float* rows, std::int64_t ld, std::int64_t n, const float* t, const float* w, float sign,
-                const float* p, float* out);
+  // out += sum_j (t_j - w_j <y_j, p>) y_j: what interactions add to the residual of the normal equations.
+  void (*residual)(const float* rows, std::int64_t ld, std::int64_t n, const float* t, const float* w, const float* p,
+                   float* out);
+
+  // out += sum_j w_j <y_j, p> y_j: what they add to the product of the matrix with p.
+  void (*product)(const float* rows, std::int64_t ld, std::int64_t n, const float* w, const float* p, float* out);
 
   // out += sum_j t_j y_j
   void (*combine)(const float* rows, std::int64_t ld, std::int64_t n, const float* t, float* out);

@@ -33,50 +33,69 @@ inline void gather(const float* table, i64 cols, const std::int32_t* ids, i64 n,
 // ---- products with the matrix of rows
 // --------------------------------------------------------------------------------
 
-// s_r = <row_r, p>
-template <i64 R>
-inline void dots(const float* rows, i64 ld, const float* p, float* s) {
-  F32 sum[R];
-  for (i64 r = 0; r < R; ++r) sum[r] = F32::zero();
+// s_r = <row_r, p> for a group of rows
+inline void dots(const float* rows, i64 ld, const float* p, float (&s)[kGroup]) {
+  F32 sum[kGroup];
+  for (i64 r = 0; r < kGroup; ++r) sum[r] = F32::zero();
   for (i64 k = 0; k < ld; k += kLanes) {
     const F32 v = F32::load(p + k);
-    for (i64 r = 0; r < R; ++r) sum[r] = F32::fma(F32::load(rows + r * ld + k), v, sum[r]);
+    for (i64 r = 0; r < kGroup; ++r) sum[r] = F32::fma(F32::load(rows + r * ld + k), v, sum[r]);
   }
-  for (i64 r = 0; r < R; ++r) s[r] = sum[r].sum();
+  F32::sum8(sum, s);
 }
 
-// out += sum_r c_r row_r
-template <i64 R>
+// out += sum_r c_r row_r for a group of rows
 inline void add_rows(const float* rows, i64 ld, const float* c, float* out) {
-  F32 v[R];
-  for (i64 r = 0; r < R; ++r) v[r] = F32::set1(c[r]);
+  F32 v[kGroup];
+  for (i64 r = 0; r < kGroup; ++r) v[r] = F32::set1(c[r]);
   for (i64 k = 0; k < ld; k += kLanes) {
-    F32 sum = F32::load(out + k);
-    for (i64 r = 0; r < R; ++r) sum = F32::fma(F32::load(rows + r * ld + k), v[r], sum);
-    sum.store(out + k);
+    // Two sums, so that a short row is not one long chain of additions.
+    F32 even = F32::load(out + k), odd = F32::zero();
+    for (i64 r = 0; r < kGroup; r += 2) {
+      even = F32::fma(F32::load(rows + r * ld + k), v[r], even);
+      odd = F32::fma(F32::load(rows + (r + 1) * ld + k), v[r + 1], odd);
+    }
+    (even + odd).store(out + k);
   }
 }
 
-template <i64 R>
-inline void apply_group(const float* rows, i64 ld, const float* t, const float* w, float sign, const float* p,
-                        float* out) {
-  float c[R];
-  dots<R>(rows, ld, p, c);
-  for (i64 r = 0; r < R; ++r) c[r] = (t ? t[r] : 0.0f) + sign * w[r] * c[r];
-  add_rows<R>(rows, ld, c, out);
+inline float dot(const float* a, const float* b, i64 n) {
+  F32 sum = F32::zero();
+  for (i64 k = 0; k < n; k += kLanes) sum = F32::fma(F32::load(a + k), F32::load(b + k), sum);
+  return sum.sum();
 }
 
-inline void apply(const float* rows, i64 ld, i64 n, const float* t, const float* w, float sign, const float* p,
-                  float* out) {
+inline void axpy(float alpha, const float* x, float* y, i64 n) {
+  const F32 s = F32::set1(alpha);
+  for (i64 k = 0; k < n; k += kLanes) F32::fma(s, F32::load(x + k), F32::load(y + k)).store(y + k);
+}
+
+inline void residual(const float* rows, i64 ld, i64 n, const float* t, const float* w, const float* p, float* out) {
   i64 j = 0;
-  for (; j + kGroup <= n; j += kGroup) apply_group<kGroup>(rows + j * ld, ld, t ? t + j : nullptr, w + j, sign, p, out);
-  for (; j < n; ++j) apply_group<1>(rows + j * ld, ld, t ? t + j : nullptr, w + j, sign, p, out);
+  for (; j + kGroup <= n; j += kGroup) {
+    float c[kGroup];
+    dots(rows + j * ld, ld, p, c);
+    for (i64 r = 0; r < kGroup; ++r) c[r] = t[j + r] - w[j + r] * c[r];
+    add_rows(rows + j * ld, ld, c, out);
+  }
+  for (; j < n; ++j) axpy(t[j] - w[j] * dot(rows + j * ld, p, ld), rows + j * ld, out, ld);
+}
+
+inline void product(const float* rows, i64 ld, i64 n, const float* w, const float* p, float* out) {
+  i64 j = 0;
+  for (; j + kGroup <= n; j += kGroup) {
+    float c[kGroup];
+    dots(rows + j * ld, ld, p, c);
+    for (i64 r = 0; r < kGroup; ++r) c[r] *= w[j + r];
+    add_rows(rows + j * ld, ld, c, out);
+  }
+  for (; j < n; ++j) axpy(w[j] * dot(rows + j * ld, p, ld), rows + j * ld, out, ld);
 }
 
 inline void combine(const float* rows, i64 ld, i64 n, const float* t, float* out) {
   i64 j = 0;
-  for (; j + kGroup <= n; j += kGroup) add_rows<kGroup>(rows + j * ld, ld, t + j, out);
-  for (; j < n; ++j) add_rows<1>(rows + j * ld, ld, t + j, out);
+  for (; j + kGroup <= n; j += kGroup) add_rows(rows + j * ld, ld, t + j, out);
+  for (; j < n; ++j) axpy(t[j], rows + j * ld, out, ld);
 }
 
 inline void scale(const float* rows, i64 ld, i64 n, const float* w, float* out) {
@@ -142,20 +161,7 @@ inline void symv(const float* a, i64 ld, const float* p, float* out) {
   symv_rows<1>(a, ld, p, symv_rows<4>(a, ld, p, row, out), out);
 }
 
-// ---- small vectors
-// ---------------------------------------------------------------------------------------------------
-
-inline float dot(const float* a, const float* b, i64 n) {
-  F32 sum = F32::zero();
-  for (i64 k = 0; k < n; k += kLanes) sum = F32::fma(F32::load(a + k), F32::load(b + k), sum);
-  return sum.sum();
-}
-
-inline void axpy(float alpha, const float* x, float* y, i64 n) {
-  const F32 s = F32::set1(alpha);
-  for (i64 k = 0; k < n; k += kLanes) F32::fma(s, F32::load(x + k), F32::load(y + k)).store(y + k);
-}
-
+// y = x + beta y
 inline void xpby(const float* x, float beta, float* y, i64 n) {
   const F32 s = F32::set1(beta);
   for (i64 k = 0; k < n; k += kLanes) F32::fma(s, F32::load(y + k), F32::load(x + k)).store(y + k);
@@ -248,8 +254,9 @@ inline void symv64(const double* a, i64 n, const double* x, double* out) {
 }  // namespace als
 
 constexpr AlsKernels als_kernels() {
-  return {als::gather,         als::apply, als::combine, als::scale, als::syrk,   als::symv,      als::cholesky_factor,
-          als::cholesky_solve, als::dot,   als::axpy,    als::xpby,  als::dots64, als::combine64, als::symv64};
+  return {als::gather, als::residual, als::product,         als::combine,        als::scale,
+          als::syrk,   als::symv,     als::cholesky_factor, als::cholesky_solve, als::dot,
+          als::axpy,   als::xpby,     als::dots64,          als::combine64,      als::symv64};
 }
 
 }  // namespace ecocore::ECOCORE_ISA

@@ -33,7 +33,6 @@ class AlsRowSolver {
   void solve_cg(const float* start);
   void solve_cholesky(bool refine);
   void add_residual64(const float* x, double* out);
-  void add_equations(const float* t, float sign, const float* p, float* out);
 
   // Calls f(rows, first, n) for consecutive tiles of the row's gathered factors. The first pass gathers; later passes
   // find the rows in place when the whole row fits the scratch, and gather again when it does not.
