@@ -62,3 +62,38 @@ def candidate_ranks(items: _I64, scores: _F64, ties_favour_test: bool, num_threa
 def recommend_popular(
     order: _I64, score: _F32, indptr: _I64, indices: _I32, data: _F32 | None, repeat: bool, k: int, num_threads: int = 0
 ) -> tuple[_I64, _F32]: ...
+# ---- als ----
+def als_gram(factors: _F32, num_threads: int = 0) -> npt.NDArray[np.float64]: ...
+def als_half_sweep(
+    indptr: _I64,
+    indices: _I32,
+    data: _F32 | None,
+    fixed: _F32,
+    gram: npt.NDArray[np.float64],
+    regularization: _F32,
+    prior: _F32 | None,
+    start: _F32,
+    solved: _F32,
+    *,
+    alpha: float,
+    weight_offset: float,
+    gram_weight: float,
+    solver: str = "auto",
+    cg_steps: int = 3,
+    num_threads: int = 0,
+) -> None: ...
+def als_data_loss(
+    indptr: _I64,
+    indices: _I32,
+    data: _F32 | None,
+    user_factors: _F32,
+    item_factors: _F32,
+    user_gram: npt.NDArray[np.float64],
+    item_gram: npt.NDArray[np.float64],
+    *,
+    alpha: float,
+    weight_offset: float,
+    gram_weight: float,
+    num_threads: int = 0,
+) -> float: ...
+def als_penalty(factors: _F32, regularization: _F32, prior: _F32 | None, num_threads: int = 0) -> float: ...
