@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from ._core import __version__
+from .catalogue import Catalogue, read_catalogue
+from .cleaning import CleaningReport
 from .errors import DeviceUnavailable, EcocoreError, FormatError, InvalidArgument, MissingExtra, NotFitted
+from .event_reader import read_events
+from .events import Events
+from .features import FeatureEncoder
 from .ids import IdMap
 from .interactions import Interactions
 from .runtime import build_info, get_num_threads, set_num_threads
 
 __all__ = [
+    "Catalogue",
+    "CleaningReport",
     "DeviceUnavailable",
     "EcocoreError",
+    "Events",
+    "FeatureEncoder",
     "FormatError",
     "IdMap",
     "Interactions",
@@ -20,5 +29,7 @@ __all__ = [
     "__version__",
     "build_info",
     "get_num_threads",
+    "read_catalogue",
+    "read_events",
     "set_num_threads",
 ]
