@@ -6,14 +6,24 @@ from ._core import __version__
 from .baselines import Popularity, RepeatPurchases
 from .errors import DeviceUnavailable, EcocoreError, FormatError, InvalidArgument, MissingExtra, NotFitted
 from .evaluation import evaluate, evaluate_candidates, ranking_metrics
+from .catalogue import Catalogue, read_catalogue
+from .cleaning import CleaningReport
+from .errors import DeviceUnavailable, EcocoreError, FormatError, InvalidArgument, MissingExtra, NotFitted
+from .event_reader import read_events
+from .events import Events
+from .features import FeatureEncoder
 from .ids import IdMap
 from .interactions import Interactions
 from .runtime import build_info, get_num_threads, set_num_threads
 from .topk import TopKIndex, TopKResult
 
 __all__ = [
+    "Catalogue",
+    "CleaningReport",
     "DeviceUnavailable",
     "EcocoreError",
+    "Events",
+    "FeatureEncoder",
     "FormatError",
     "IdMap",
     "Interactions",
@@ -30,5 +40,7 @@ __all__ = [
     "evaluate_candidates",
     "get_num_threads",
     "ranking_metrics",
+    "read_catalogue",
+    "read_events",
     "set_num_threads",
 ]
