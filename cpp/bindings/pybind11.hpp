@@ -5,6 +5,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "bindings/gil.hpp"
+
 namespace ecocore::bindings {
 
 namespace py = pybind11;
