@@ -78,6 +78,8 @@ struct I32 {
   __m256i v;
 
   static I32 zero() { return {_mm256_setzero_si256()}; }
+  static I32 load(const std::int32_t* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
+  void store(std::int32_t* p) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
   static I32 add_dot(I32 a, I16 x, I16 y) {
     return {_mm256_add_epi32(a.v, _mm256_madd_epi16(x.v, y.v))};
   }  // a + <x, y>

@@ -85,6 +85,8 @@ struct I32 {
   __m512i v;
 
   static I32 zero() { return {_mm512_setzero_si512()}; }
+  static I32 load(const std::int32_t* p) { return {_mm512_loadu_si512(p)}; }
+  void store(std::int32_t* p) const { _mm512_storeu_si512(p, v); }
   static I32 add_dot(I32 a, I16 x, I16 y) { return {_mm512_dpwssd_epi32(a.v, x.v, y.v)}; }  // a + <x, y>
   // Not _mm512_cvtepi32_ps: GCC 12 warns of an uninitialised value inside it.
   F32 to_float() const { return {__builtin_convertvector(reinterpret_cast<__v16si>(v), __v16sf)}; }

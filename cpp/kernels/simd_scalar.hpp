@@ -56,6 +56,8 @@ struct I32 {
   std::int32_t v;
 
   static I32 zero() { return {0}; }
+  static I32 load(const std::int32_t* p) { return {*p}; }
+  void store(std::int32_t* p) const { *p = v; }
   static I32 add_dot(I32 a, I16 x, I16 y) { return {a.v + x.v[0] * y.v[0] + x.v[1] * y.v[1]}; }  // a + <x, y>
   F32 to_float() const { return {static_cast<float>(v)}; }
   friend I32 operator+(I32 a, I32 b) { return {a.v + b.v}; }
