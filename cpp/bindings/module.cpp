@@ -7,4 +7,5 @@ PYBIND11_MODULE(_core, m) {
   bind_runtime(m);
   bind_csr(m);
   bind_als(m);
+  bind_topk(m);
 }

@@ -6,6 +6,7 @@ import numpy.typing as npt
 _F32 = npt.NDArray[np.float32]
 _I32 = npt.NDArray[np.int32]
 _I64 = npt.NDArray[np.int64]
+_Bool = npt.NDArray[np.bool_]
 
 # ---- runtime ----
 __version__: str
@@ -61,3 +62,17 @@ def als_data_loss(
     num_threads: int = 0,
 ) -> float: ...
 def als_penalty(factors: _F32, regularization: _F32, prior: _F32 | None, num_threads: int = 0) -> float: ...
+# ---- topk ----
+class TopKIndex:
+    def __init__(self, factors: _F32, bias: _F32 | None, num_threads: int) -> None: ...
+    def search(
+        self,
+        queries: _F32,
+        k: int,
+        *,
+        allow: _I32 | _Bool | None,
+        deny: _I32 | _Bool | None,
+        candidates: tuple[_I64, _I32] | None,
+        exclude: tuple[_I64, _I32] | None,
+        num_threads: int,
+    ) -> tuple[_I64, _F32]: ...
