@@ -8,4 +8,5 @@ PYBIND11_MODULE(_core, m) {
   bind_csr(m);
   bind_als(m);
   bind_topk(m);
+  bind_evaluate(m);
 }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from ._core import __version__
+from .baselines import Popularity, RepeatPurchases
 from .errors import DeviceUnavailable, EcocoreError, FormatError, InvalidArgument, MissingExtra, NotFitted
+from .evaluation import evaluate, evaluate_candidates, ranking_metrics
 from .runtime import build_info, get_num_threads, set_num_threads
 from .topk import TopKIndex, TopKResult
 
@@ -16,8 +18,13 @@ __all__ = [
     "NotFitted",
     "TopKIndex",
     "TopKResult",
+    "Popularity",
+    "RepeatPurchases",
     "__version__",
     "build_info",
+    "evaluate",
+    "evaluate_candidates",
     "get_num_threads",
+    "ranking_metrics",
     "set_num_threads",
 ]

@@ -4,6 +4,8 @@ import numpy as np
 import numpy.typing as npt
 
 _F32 = npt.NDArray[np.float32]
+_F64 = npt.NDArray[np.float64]
+_U8 = npt.NDArray[np.uint8]
 _I32 = npt.NDArray[np.int32]
 _I64 = npt.NDArray[np.int64]
 _Bool = npt.NDArray[np.bool_]
@@ -76,3 +78,22 @@ class TopKIndex:
         exclude: tuple[_I64, _I32] | None,
         num_threads: int,
     ) -> tuple[_I64, _F32]: ...
+# ---- evaluate ----
+def ranking_metrics(
+    ids: _I64,
+    indptr: _I64,
+    indices: _I32,
+    exclude_indptr: _I64 | None,
+    exclude_indices: _I32 | None,
+    cols: int,
+    k: int,
+    truncated: bool,
+    num_threads: int = 0,
+) -> tuple[_F64, _U8]: ...
+def score_candidates(
+    user_factors: _F32, item_factors: _F32, users: _I64, items: _I64, num_threads: int = 0
+) -> _F64: ...
+def candidate_ranks(items: _I64, scores: _F64, ties_favour_test: bool, num_threads: int = 0) -> _I64: ...
+def recommend_popular(
+    order: _I64, score: _F32, indptr: _I64, indices: _I32, data: _F32 | None, repeat: bool, k: int, num_threads: int = 0
+) -> tuple[_I64, _F32]: ...
