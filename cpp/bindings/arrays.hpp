@@ -70,7 +70,7 @@ class SignalPoll {
     const auto now = std::chrono::steady_clock::now();
     if (now - last_ < std::chrono::milliseconds(50)) return;
     last_ = now;
-    py::gil_scoped_acquire gil;  // signal handlers run only with the GIL
+    AcquireGil gil;  // signal handlers run only with the GIL
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
   }
 

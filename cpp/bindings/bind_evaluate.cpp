@@ -45,7 +45,7 @@ py::tuple ranking_metrics_of(const Int64Array& ids, const Int64Array& indptr, co
   std::vector<std::uint8_t> recommended(static_cast<std::size_t>(cols), 0);
   double* out = metrics.mutable_data();
   {
-    py::gil_scoped_release release;
+    ReleaseGil release;
     ranking_metrics(ranked, relevant, {k, truncated, exclude ? &*exclude : nullptr, threads}, out, recommended.data());
   }
   return py::make_tuple(std::move(metrics), own(std::move(recommended), {static_cast<py::ssize_t>(cols)}));
@@ -65,7 +65,7 @@ py::array_t<double> score_candidates_of(const FloatArray& user_factors, const Fl
   require_range(items, -1, by_item.rows, "items");
   py::array_t<double> scores({items.shape(0), items.shape(1)});
   double* out = scores.mutable_data();
-  py::gil_scoped_release release;
+  ReleaseGil release;
   score_candidates(by_user, by_item, users.data(), candidates, threads, out);
   return scores;
 }
@@ -79,7 +79,7 @@ py::array_t<std::int64_t> candidate_ranks_of(const Int64Array& items, const Doub
   py::array_t<std::int64_t> ranks(items.shape(0));
   std::int64_t* out = ranks.mutable_data();
   const MatrixView<const double> view{scores.data(), candidates.rows, candidates.cols};
-  py::gil_scoped_release release;
+  ReleaseGil release;
   candidate_ranks(candidates, view, ties_favour_test, threads, out);
   return ranks;
 }
@@ -97,7 +97,7 @@ py::tuple recommend_popular_of(const Int64Array& order, const FloatArray& score,
   std::int64_t* ids_out = ids.mutable_data();
   float* scores_out = scores.mutable_data();
   {
-    py::gil_scoped_release release;
+    ReleaseGil release;
     recommend_popular({order.data(), order.size(), score.data()}, history, repeat, k, threads, ids_out, scores_out);
   }
   return py::make_tuple(std::move(ids), std::move(scores));
