@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._core import __version__
+from .als import AlternatingLeastSquares
 from .baselines import Popularity, RepeatPurchases
 from .errors import DeviceUnavailable, EcocoreError, FormatError, InvalidArgument, MissingExtra, NotFitted
 from .evaluation import evaluate, evaluate_candidates, ranking_metrics
@@ -10,16 +11,17 @@ from .runtime import build_info, get_num_threads, set_num_threads
 from .topk import TopKIndex, TopKResult
 
 __all__ = [
+    "AlternatingLeastSquares",
     "DeviceUnavailable",
     "EcocoreError",
     "FormatError",
     "InvalidArgument",
     "MissingExtra",
     "NotFitted",
-    "TopKIndex",
-    "TopKResult",
     "Popularity",
     "RepeatPurchases",
+    "TopKIndex",
+    "TopKResult",
     "__version__",
     "build_info",
     "evaluate",
