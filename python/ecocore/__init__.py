@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._core import __version__
+from .als import AlternatingLeastSquares
 from .baselines import Popularity, RepeatPurchases
 from .errors import DeviceUnavailable, EcocoreError, FormatError, InvalidArgument, MissingExtra, NotFitted
 from .evaluation import evaluate, evaluate_candidates, ranking_metrics
@@ -20,6 +21,7 @@ from .topk import TopKIndex, TopKResult
 __all__ = [
     "Catalogue",
     "CleaningReport",
+    "AlternatingLeastSquares",
     "DeviceUnavailable",
     "EcocoreError",
     "Events",

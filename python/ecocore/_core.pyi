@@ -97,6 +97,7 @@ def als_data_loss(
     num_threads: int = 0,
 ) -> float: ...
 def als_penalty(factors: _F32, regularization: _F32, prior: _F32 | None, num_threads: int = 0) -> float: ...
+
 # ---- topk ----
 class TopKIndex:
     def __init__(self, factors: _F32, bias: _F32 | None, num_threads: int) -> None: ...
@@ -111,6 +112,7 @@ class TopKIndex:
         exclude: tuple[_I64, _I32] | None,
         num_threads: int,
     ) -> tuple[_I64, _F32]: ...
+
 # ---- evaluate ----
 def ranking_metrics(
     ids: _I64,
