@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+
 from ecocore import AlternatingLeastSquares, evaluate_candidates
 
 

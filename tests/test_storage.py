@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ecocore import FormatError, InvalidArgument, storage
-from ecocore.storage import read_folder, read_manifest, write_folder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from ecocore import FormatError, InvalidArgument, storage
+from ecocore.storage import read_folder, read_manifest, write_folder
 
 ARRAYS = {
     "factors": np.arange(12, dtype=np.float32).reshape(4, 3),

@@ -9,8 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import ecocore
 import pytest
+
+import ecocore
 from ecocore import _core
 
 Parameters = list[tuple[str, bool]]  # name, and whether it has a default

@@ -9,6 +9,4 @@ PYBIND11_MODULE(_core, m) {
   bind_topk(m);
   bind_evaluate(m);
   bind_als(m);
-  bind_topk(m);
-  bind_evaluate(m);
 }

@@ -18,7 +18,5 @@ void bind_csr(py::module_& m);
 void bind_topk(py::module_& m);
 void bind_evaluate(py::module_& m);
 void bind_als(py::module_& m);
-void bind_topk(py::module_& m);
-void bind_evaluate(py::module_& m);
 
 }  // namespace ecocore::bindings

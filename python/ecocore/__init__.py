@@ -5,23 +5,23 @@ from __future__ import annotations
 from ._core import __version__
 from .als import AlternatingLeastSquares
 from .baselines import Popularity, RepeatPurchases
-from .errors import DeviceUnavailable, EcocoreError, FormatError, InvalidArgument, MissingExtra, NotFitted
-from .evaluation import evaluate, evaluate_candidates, ranking_metrics
 from .catalogue import Catalogue, read_catalogue
 from .cleaning import CleaningReport
 from .errors import DeviceUnavailable, EcocoreError, FormatError, InvalidArgument, MissingExtra, NotFitted
+from .evaluation import evaluate, evaluate_candidates, ranking_metrics
 from .event_reader import read_events
 from .events import Events
 from .features import FeatureEncoder
 from .ids import IdMap
 from .interactions import Interactions
 from .runtime import build_info, get_num_threads, set_num_threads
+from .shop import Product, Recommendation, Shop
 from .topk import TopKIndex, TopKResult
 
 __all__ = [
+    "AlternatingLeastSquares",
     "Catalogue",
     "CleaningReport",
-    "AlternatingLeastSquares",
     "DeviceUnavailable",
     "EcocoreError",
     "Events",
@@ -33,7 +33,10 @@ __all__ = [
     "MissingExtra",
     "NotFitted",
     "Popularity",
+    "Product",
+    "Recommendation",
     "RepeatPurchases",
+    "Shop",
     "TopKIndex",
     "TopKResult",
     "__version__",

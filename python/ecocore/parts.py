@@ -1,4 +1,4 @@
-"""Objects as parts for saving: a JSON-ready description and named arrays; an object inside another under its own prefix."""
+"""Objects as parts for saving: a JSON-ready description and named arrays, those of an inner object under its prefix."""
 
 from __future__ import annotations
 

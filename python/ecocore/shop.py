@@ -41,7 +41,8 @@ class Recommendation:
 
     ``score`` is the model's (float32; for a user without history the number of buyers). ``basis``: "history", or
     "popularity" for a user whom the model does not know. ``because``: the items of the user's history that contributed
-    most to the score, with their contributions, which for all items of the history add up to the score.
+    most to the score, with their contributions: those of the whole history add up to the score of the user solved anew,
+    which differs from ``score`` by what the last sweep over the items moved.
     """
 
     product: Product
@@ -96,8 +97,8 @@ class Shop:
     ) -> Shop:
         """Trains on events (one count per event) or on interactions weighed as you like.
 
-        ``parameters`` go to :class:`AlternatingLeastSquares`; without any, those that did best on real grocery purchases
-        are taken: the iALS objective, 64 factors, regularization 0.003, unobserved_weight 0.3.
+        ``parameters`` go to :class:`AlternatingLeastSquares`; without any, those of ``ecocore demo``: the iALS
+        objective, 64 factors, regularization 0.003, unobserved_weight 0.3.
         """
         history = events.interactions() if isinstance(events, Events) else events
         chosen = parameters or {"factors": 64, "regularization": 0.003, "unobserved_weight": 0.3, "objective": "ials"}
@@ -117,7 +118,7 @@ class Shop:
         """
         as_count(k, "k")
         as_count(reasons, "reasons", minimum=0)
-        limits = {
+        limits: dict[str, Any] = {
             "N": min(k, self.history.shape[1]),
             "items": None if items is None else self.history.items.codes(items),
             "filter_items": None if deny is None else self.history.items.codes(deny),
@@ -164,7 +165,9 @@ class Shop:
         indices, data = self.history.indices[part], self.history.data[part]
         return Csr(np.array([0, indices.size], np.int64), indices, data, (1, self.history.shape[1]))
 
-    def _because(self, row: int, own: Csr, items: list[int], reasons: int) -> Iterator[tuple[tuple[Product, float], ...]]:
+    def _because(
+        self, row: int, own: Csr, items: list[int], reasons: int
+    ) -> Iterator[tuple[tuple[Product, float], ...]]:
         """For each item, what of the user's history speaks for it most."""
         weights = None  # the user's factorised equations: the same for every item
         for item in items:

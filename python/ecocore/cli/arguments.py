@@ -6,7 +6,8 @@ import argparse
 from typing import Any
 
 from ..errors import InvalidArgument
-from ..events import Events, read_events
+from ..event_reader import read_events
+from ..events import Events
 from ..interactions import Interactions
 from .render import step
 
@@ -34,7 +35,9 @@ def positive_int(text: str) -> int:
 
 def add_event_options(parser: argparse.ArgumentParser) -> None:
     """Adds the log's paths, its columns, cleaning rules and weights."""
-    parser.add_argument("events", nargs="+", metavar="EVENTS", help="CSV, JSON lines or Parquet; several files are one log")
+    parser.add_argument(
+        "events", nargs="+", metavar="EVENTS", help="CSV, JSON lines or Parquet; several files are one log"
+    )
     columns = parser.add_argument_group("columns of the log")
     for name, meaning in COLUMNS.items():
         columns.add_argument(f"--{name}", metavar="COLUMN", help=meaning)
@@ -45,8 +48,12 @@ def add_event_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     cleaning.add_argument("--keep-free", action="store_true", help="keep lines with a price of 0")
     cleaning.add_argument("--time-zone", default="UTC", metavar="ZONE", help="of times without one (default: UTC)")
-    cleaning.add_argument("--min-user-items", type=positive_int, default=1, metavar="N", help="users with fewer items are left out")
-    cleaning.add_argument("--min-item-users", type=positive_int, default=1, metavar="N", help="items with fewer users are left out")
+    cleaning.add_argument(
+        "--min-user-items", type=positive_int, default=1, metavar="N", help="users with fewer items are left out"
+    )
+    cleaning.add_argument(
+        "--min-item-users", type=positive_int, default=1, metavar="N", help="items with fewer users are left out"
+    )
     cleaning.add_argument("--strict", action="store_true", help="raise for bad rows and unknown event types")
     weights = parser.add_argument_group("what an event counts")
     weights.add_argument(
@@ -67,7 +74,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--iterations", type=positive_int, default=15, metavar="N", help="default: 15")
     model.add_argument("--regularization", type=float, metavar="X", help="default: 0.003 (ials), 0.01 (implicit)")
     model.add_argument("--unobserved-weight", type=float, metavar="X", help="ials: weight of every pair (default: 0.3)")
-    model.add_argument("--alpha", type=float, default=1.0, metavar="X", help="confidence per unit of weight (default: 1)")
+    model.add_argument(
+        "--alpha", type=float, default=1.0, metavar="X", help="confidence per unit of weight (default: 1)"
+    )
     model.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     model.add_argument("--threads", type=int, default=0, metavar="N", help="default: all CPUs")
 

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ..baselines import Popularity, RepeatPurchases
-from ..evaluation import evaluate
+from ..evaluation import Recommender, evaluate
 from ..interactions import Interactions
 from ..shop import Shop
 from .arguments import add_event_options, add_model_options, model_parameters, open_events, positive_int, weigh
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
 def print_comparison(shop: Shop, test: Interactions, k: int) -> None:
     """The model beside what everybody buys and what the user bought before, on what is new to the user and on all."""
     history = shop.history
-    models = {
+    models: dict[str, Recommender] = {
         "popularity": Popularity().fit(history),
         "repeat purchases": RepeatPurchases().fit(history),
         "ALS": shop.model,

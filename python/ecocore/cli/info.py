@@ -10,7 +10,9 @@ from ..runtime import build_info
 
 
 def add_parser(commands: Any) -> None:
-    parser = commands.add_parser("info", help="version, instruction set, threads; or a saved model", description=__doc__)
+    parser = commands.add_parser(
+        "info", help="version, instruction set, threads; or a saved model", description=__doc__
+    )
     parser.add_argument("model", nargs="?", metavar="DIR", help="a saved model to look at; its checksums are compared")
     parser.set_defaults(run=run)
 

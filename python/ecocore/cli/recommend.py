@@ -48,12 +48,16 @@ def label(product: Product) -> str:
     return product.name or str(product.item)
 
 
+def _price(price: float | None) -> str:
+    return "" if price is None else f"{price:.2f}" if price >= 0.1 else f"{price:.2g}"
+
+
 def recommendations(found: list[Recommendation]) -> str:
     """A table: rank, item, what the catalogue knows of it, score, and what caused it."""
     header = ["#", "item", "name", "price", "score", "because of"]
     rows: list[list[object]] = [
         [
-            i, str(r.product.item), r.product.name or "", "" if r.product.price is None else f"{r.product.price:.2f}",
+            i, str(r.product.item), r.product.name or "", _price(r.product.price),
             r.score, ", ".join(f"{label(p)} ({share / r.score:.0%})" for p, share in r.because),
         ]
         for i, r in enumerate(found, 1)

@@ -17,7 +17,9 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("train", help="learn from an event log", description=__doc__)
     add_event_options(parser)
     add_model_options(parser)
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder to save into; an older shop there is replaced")
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", help="folder to save into; an older shop there is replaced"
+    )
     catalogue = parser.add_argument_group("catalogue")
     catalogue.add_argument("--catalogue", metavar="FILE", help="what is known of the items: CSV, JSON lines or Parquet")
     catalogue.add_argument("--catalogue-item", metavar="COLUMN", help="its item column (default: that of the log)")
