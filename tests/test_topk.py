@@ -109,6 +109,21 @@ def test_same_bits_for_every_batch_and_thread_count(isa, make, count):
     assert one.scores.tobytes() == want[1][0].tobytes()
 
 
+@pytest.mark.parametrize("make", [gaussian, als_like, small_integers])
+def test_items_are_split_between_threads_when_queries_are_few(isa, make):
+    factors, queries = make(70_000, 128), make(2, 128, seed=1)
+    index = TopKIndex(factors, bias=factors[:, 0])
+    want = top_k(factors, queries, 50, bias=factors[:, 0])
+    seen = csr(np.isin(np.arange(70_000), want[0][:, ::2]) & np.ones((2, 1), bool))
+    for threads in (1, 2, 7):
+        assert_same(index.search(queries, 50, num_threads=threads), want)
+        one = index.search(queries[:1], 50, num_threads=threads)
+        assert_same(one, (want[0][:1], want[1][:1]))
+        left = index.search(queries, 10, exclude=seen, num_threads=threads)
+        assert not np.isin(left.ids, seen.indices).any()
+        assert_same(left, index.search(queries, 10, exclude=seen, num_threads=1))
+
+
 def test_a_smaller_k_gives_the_head(isa):
     factors, queries = small_integers(3000, 9), small_integers(4, 9, seed=1)
     index = TopKIndex(factors)
