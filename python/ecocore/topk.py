@@ -32,8 +32,8 @@ class TopKIndex:
     ascending. They are the same bits for every batch size, number of threads and instruction set, and the result for a
     smaller k is the head of the result for a larger one.
 
-    Beside the factors it holds a byte per factor (d rounded up to a multiple of 8) and some 12 bytes per item: codes that
-    a search scans first, with a proven bound on what rounding can hide, so that few items need their exact score.
+    Beside the factors it holds a byte per factor (d rounded up to a multiple of 8) and some 12 bytes per item: codes
+    that a search scans first, with a proven bound on what rounding can hide, so that few items need an exact score.
 
     An index does not change: any number of threads may search it at once. The GIL is released while they do.
 
