@@ -62,9 +62,18 @@ def one_outlier(n, d, seed=0):
     return x
 
 
+def one_ulp_apart(n, d, seed=0):
+    """Scores so near that float32 arithmetic, other than the canonical rounding, would swap them."""
+    x = np.zeros((n, d), np.float32)
+    x[:, 0] = 1 + np.random.default_rng(seed).permutation(n) * 2.0**-23
+    return x
+
+
 DATA = [
-    gaussian, als_like, small_integers, unit_norm, one_hot, all_equal, negative_zero, denormal, overflowing, one_outlier
-]  # fmt: skip
+    *(gaussian, als_like, unit_norm, one_outlier),
+    *(small_integers, one_hot, all_equal, one_ulp_apart),
+    *(negative_zero, denormal, overflowing),
+]
 
 
 def random_mask(rows, n, density, seed=0):
@@ -88,10 +97,15 @@ def test_every_item_can_be_asked_for(isa, shape):
     assert_same(TopKIndex(factors).search(queries, shape[0]), top_k(factors, queries, shape[0]))
 
 
-@pytest.mark.parametrize("make", [als_like, small_integers, all_equal])
+@pytest.mark.parametrize("make", [als_like, small_integers, all_equal, one_ulp_apart])
 def test_bias(isa, make):
     factors, queries = make(4001, 16), make(5, 16, seed=1)
-    for bias in (gaussian(1, 4001)[0], gaussian(1, 4001)[0] * 1e6, np.where(np.arange(4001) % 7, 0, 3)):
+    for bias in (
+        gaussian(1, 4001)[0],
+        gaussian(1, 4001)[0] * 1e6,
+        np.where(np.arange(4001) % 7, 0, 3),
+        gaussian(1, 4001)[0] + 2**23,
+    ):
         index = TopKIndex(factors, bias=bias)
         assert_same(index.search(queries, 20), top_k(factors, queries, 20, bias=bias.astype(np.float32)))
 
