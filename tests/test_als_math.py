@@ -7,7 +7,7 @@ import pytest
 import reference_als as reference
 import scipy.sparse as sp
 from ecocore import AlternatingLeastSquares
-from test_als_parity import OBJECTIVES, interactions
+from test_als_parity import OBJECTIVES, by_objective, interactions
 
 
 def parameters(kw):
@@ -17,7 +17,7 @@ def parameters(kw):
     return out
 
 
-@pytest.mark.parametrize("kw", OBJECTIVES, ids=lambda kw: f"{kw['objective']}-{kw.get('alpha', 1.0):g}")
+@pytest.mark.parametrize("kw", OBJECTIVES, ids=by_objective)
 def test_loss_is_the_formula(kw):
     m = interactions(25, 30, 0.2, seed=1, dislikes=True)
     model = AlternatingLeastSquares(
@@ -27,7 +27,7 @@ def test_loss_is_the_formula(kw):
     assert model.history[-1].loss == pytest.approx(want, rel=1e-6)
 
 
-@pytest.mark.parametrize("kw", OBJECTIVES, ids=lambda kw: f"{kw['objective']}-{kw.get('alpha', 1.0):g}")
+@pytest.mark.parametrize("kw", OBJECTIVES, ids=by_objective)
 @pytest.mark.parametrize("solver", ["cholesky", "cg", "auto"])
 def test_loss_never_rises(kw, solver):
     m = interactions(60, 50, 0.2, seed=2, dislikes=True)
@@ -50,7 +50,7 @@ def test_loss_never_rises_with_features():
     assert (np.diff(losses[1:]) <= 1e-7 * losses[1:-1]).all()
 
 
-@pytest.mark.parametrize("kw", OBJECTIVES, ids=lambda kw: f"{kw['objective']}-{kw.get('alpha', 1.0):g}")
+@pytest.mark.parametrize("kw", OBJECTIVES, ids=by_objective)
 def test_gradient_vanishes_at_the_exact_solution(kw):
     """Central differences of the reference loss around the items, which were solved last."""
     m = interactions(20, 15, 0.3, seed=4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 
 import numpy as np
@@ -63,24 +64,31 @@ OBJECTIVES = [
 ]
 
 
+def by_objective(kw):
+    return f"{kw['objective']}-{kw.get('alpha', 1.0):g}"
+
+
+@functools.cache  # the reference is slow, and the same for every instruction set
+def case(factors, which, cg_steps):
+    m = interactions(dislikes=True, seed=which)
+    rng = np.random.default_rng(1)
+    fixed = rng.normal(0, 0.3, (m.shape[1], factors)).astype(np.float32)
+    start = rng.normal(0, 0.3, (m.shape[0], factors)).astype(np.float32)
+    return m, fixed, start, reference.half_sweep(m, fixed, start, cg_steps=cg_steps, **OBJECTIVES[which])
+
+
 @pytest.mark.parametrize("factors", [1, 7, 16, 17, 64, 100, 200])
-@pytest.mark.parametrize("kw", OBJECTIVES, ids=lambda kw: f"{kw['objective']}-{kw.get('alpha', 1.0):g}")
+@pytest.mark.parametrize("kw", OBJECTIVES, ids=by_objective)
 def test_cholesky_equals_the_reference(isa, factors, kw):
-    m = interactions(dislikes=True)
-    fixed = np.random.default_rng(1).normal(0, 0.3, (m.shape[1], factors)).astype(np.float32)
-    want = reference.half_sweep(m, fixed, None, **kw)
+    m, fixed, _, want = case(factors, OBJECTIVES.index(kw), None)
     for threads in (1, 2, 3):
         assert row_error(native(m, fixed, threads=threads, **kw), want) < EXACT
 
 
 @pytest.mark.parametrize("factors", [1, 7, 64, 100])
-@pytest.mark.parametrize("kw", OBJECTIVES, ids=lambda kw: f"{kw['objective']}-{kw.get('alpha', 1.0):g}")
+@pytest.mark.parametrize("kw", OBJECTIVES, ids=by_objective)
 def test_cg_equals_the_reference(isa, factors, kw):
-    m = interactions(dislikes=True, seed=2)
-    rng = np.random.default_rng(3)
-    fixed = rng.normal(0, 0.3, (m.shape[1], factors)).astype(np.float32)
-    start = rng.normal(0, 0.3, (m.shape[0], factors)).astype(np.float32)
-    want = reference.half_sweep(m, fixed, start, cg_steps=3, **kw)
+    m, fixed, start, want = case(factors, OBJECTIVES.index(kw), 3)
     for solver in ("cg", "auto"):  # these rows are short: auto is CG
         assert row_error(native(m, fixed, solver=solver, start=start, **kw), want) < 1e-3
 
