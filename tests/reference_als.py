@@ -18,15 +18,11 @@ def dense(m):
 
 def row_equations(values, observed, fixed, regularization, objective, alpha, alpha0, prior):
     """A and b of one row."""
-    factors = fixed.shape[1]
-    a = regularization * np.eye(factors)
-    b = regularization * prior
-    for value, seen, y in zip(values, observed, fixed, strict=True):
-        confidence = alpha * abs(value) if seen else 0.0
-        target = 1.0 if seen and value > 0 else 0.0
-        unobserved = (0.0 if seen else 1.0) if objective == "implicit" else alpha0
-        a += (confidence + unobserved) * np.outer(y, y)
-        b = b + confidence * target * y
+    confidence = np.where(observed, alpha * np.abs(values), 0.0)
+    target = np.where(observed & (values > 0), 1.0, 0.0)
+    unobserved = np.where(observed, 0.0, 1.0) if objective == "implicit" else np.full(len(fixed), alpha0)
+    a = fixed.T @ np.diag(confidence + unobserved) @ fixed + regularization * np.eye(fixed.shape[1])
+    b = fixed.T @ (confidence * target) + regularization * prior
     return a, b
 
 
