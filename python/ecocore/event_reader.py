@@ -26,6 +26,7 @@ __all__ = ["read_events"]
 
 Int64Array = npt.NDArray[np.int64]
 
+READ_MEMORY = 768 << 20  # bytes that DuckDB may hold when the log is sorted: slices need no more
 BOT_FLOOR = 1000  # events on one day that no rule takes for a bot's
 BOT_FACTOR = 10  # times the 99.9th percentile of events per user and day
 
@@ -131,6 +132,7 @@ def read_events(
             found.require(argument, column)
         for column in patterns:
             found.require("drop_where", column)
+        db.run("BEGIN")  # one commit: a step that commits waits for the disk
         staged = dict(mapped) | {f"drop_{i}": column for i, column in enumerate(patterns)}
         found.stage(db, "raw", staged)
         read = db.run("SELECT count(*) FROM raw")[0][0]
@@ -140,6 +142,7 @@ def read_events(
             raise FormatError(f"{_bad_row_text(found)}; mend it, or set strict=False to leave such rows out")
 
         notes: list[str] = []
+        spelled: dict[str, bool] = {}
         kinds = db.describe("raw")
         keep: dict[str, str] = {}  # SQL of each column of the cleaned log
         rules: list[tuple[str, str, str]] = []  # name, SQL that is true for a row it drops, meaning
@@ -150,8 +153,8 @@ def read_events(
                 (f"drop_where {column}", f"coalesce({tests}, false)", f"{column} is like {' or '.join(globs)}")
             )
         for name, column in (("user", user), ("item", item)):
-            ids = id_column(db, "raw", name, name, column, tuple(missing_ids))
-            keep[name] = ids.value
+            ids = id_column(db, "raw", name, name, column, tuple(missing_ids), found.text)
+            keep[name], spelled[name] = ids.value, ids.spelled
             rules.append((f"missing_{name}", ids.missing, f"no {name} id"))
         if time is not None:
             when = time_column(db, "raw", "time", time, zone=time_zone, format=time_format, unit=time_unit)
@@ -203,7 +206,7 @@ def read_events(
         good = " AND ".join(f"NOT ({test})" for _, test, _ in rules)
         passed = read - sum(c.count for c in counts[1:])
         if passed:
-            _load(db, keep, good, text=found.text)
+            _load(db, keep, good, spelled)
             if time is not None:
                 counts.append(_drop_duplicates(db, tuple(keep)) if drop_duplicates else RuleCount("duplicate", 0, ""))
                 counts.append(_drop_bots(db, max_events_per_user_day, notes))
@@ -214,6 +217,8 @@ def read_events(
         if kept == 0:
             raise InvalidArgument(f"source: no event is left after cleaning; check the columns and rules\n{report}")
         db.run("DROP VIEW raw" if found.row_order != "rowid" else "DROP TABLE raw")
+        db.run("COMMIT")
+        db.limit_memory(READ_MEMORY)
         return Events(db, tuple(keep), report)
     except BaseException as e:
         db.close()
@@ -225,7 +230,7 @@ def read_events(
 def _patterns(drop_where: Mapping[str, str | Sequence[str]] | None) -> dict[str, list[str]]:
     out = {}
     for column, given in (drop_where or {}).items():
-        globs = [given] if isinstance(given, str) else list(given)
+        globs: list[Any] = list(given) if isinstance(given, (list, tuple, set)) else [given]
         if not globs or not all(isinstance(g, str) for g in globs):
             raise InvalidArgument(f"drop_where: expected a pattern or a list of them for {column!r}; got {given!r}")
         out[column] = globs
@@ -261,7 +266,7 @@ def _count_rules(
     ]
 
 
-def _load(db: Database, keep: Mapping[str, str], good: str, *, text: bool) -> None:
+def _load(db: Database, keep: Mapping[str, str], good: str, spelled: Mapping[str, bool]) -> None:
     """The tables of the cleaned log.
 
     ``users`` and ``items`` (code, id) in the order of ids, ``event_types`` and ``categories`` (code, name), and
@@ -269,8 +274,7 @@ def _load(db: Database, keep: Mapping[str, str], good: str, *, text: bool) -> No
     """
     for name, table in (("user", "users"), ("item", "items")):
         db.run(f"CREATE TABLE found AS SELECT DISTINCT {keep[name]} AS raw_id FROM raw WHERE {good}")
-        wide = db.describe("found")["raw_id"] in ("UBIGINT", "HUGEINT")
-        id_ = whole_if_all(db, "found", "raw_id") if text or wide else "raw_id"
+        id_ = whole_if_all(db, "found", "raw_id") if spelled[name] else "raw_id"
         code = f"(dense_rank() OVER (ORDER BY {id_}) - 1)::INTEGER AS code"  # "17850" and "17850.0" are one id
         db.run(f"CREATE TABLE {table} AS SELECT raw_id, {id_} AS id, {code} FROM found")
         db.run("DROP TABLE found")
