@@ -216,3 +216,15 @@ def test_amount_is_quantity_times_price_or_what_was_paid():
 def test_bad_options_raise(options, message):
     with read(LOG) as events, pytest.raises(InvalidArgument, match=message):
         events.interactions(**options)
+
+
+def test_item_statistics():
+    source = {"user": [1, 1, 2, 2], "item": ["a", "b", "a", "c"], "q": [2.0, 1.0, 3.0, 1.0]}
+    source["p"] = np.array([1.5, 2.0, 4.0, None], object)
+    with read_events(source, quantity="q", price="p") as events:
+        got = events.item_statistics(IdMap(["b", "nobody's", "a", "c"]))
+        assert got["events"].tolist() == [1, 0, 2, 1]
+        assert got["spend"].tolist() == [2, 0, 15, 0]
+        np.testing.assert_array_equal(got["price"], [2, np.nan, 3, np.nan])
+    with read_events(source) as events:
+        assert events.item_statistics(IdMap(["a"])).keys() == {"events"}

@@ -201,6 +201,17 @@ def test_columns_that_differ_in_case_or_come_twice(tmp_path):
         read_events(path, value="x")
 
 
+def test_columns_may_have_any_name(tmp_path):
+    """Also those that the database itself gives to columns of its own."""
+    names = ["filename", "file_row_number", "rowid", "row_order", "select", "time", 'a"b', "item", "users", "raw"]
+    table = pa.table({name: [i, i] for i, name in enumerate(names, 1)})
+    pq.write_table(table, tmp_path / "a.parquet")
+    for source in (table, tmp_path / "a.parquet"):
+        for name in names:
+            with read_events(source, user=name, item="item", value=name) as events:
+                assert events.interactions(by="value").users.to_array().tolist() == [1 + names.index(name)]
+
+
 # ---- times ----
 MOMENT = 1_291_192_000_000_000  # 2010-12-01 08:26:40 UTC
 

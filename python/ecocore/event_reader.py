@@ -17,7 +17,7 @@ import numpy.typing as npt
 from .cleaning import CleaningReport, RuleCount
 from .columns import MISSING_IDS, check_number, id_column, number, number_is_bad, time_column, whole_if_all
 from .database import Database, first_line, identifier, literal
-from .errors import FormatError, InvalidArgument
+from .errors import EcocoreError, FormatError, InvalidArgument
 from .events import Events, slices
 from .sources import Source, open_source
 from .times import DAY, as_time, format_time
@@ -171,11 +171,13 @@ def read_events(
             keep["event"] = "event::VARCHAR"
             rules.append(("missing_event", "event IS NULL OR trim(event::VARCHAR) = ''", "no event type"))
             if event_types is not None:
+                if isinstance(event_types, str) or not event_types:
+                    raise InvalidArgument(f"event_types: expected a list of names; got {event_types!r}")
                 known = ", ".join(literal(str(kind)) for kind in event_types)
                 rules.append(
                     (
                         "unknown_event",
-                        f"event::VARCHAR NOT IN ({known or 'NULL'})",
+                        f"event::VARCHAR NOT IN ({known})",
                         f"not one of {', '.join(event_types)}",
                     )
                 )
@@ -207,6 +209,8 @@ def read_events(
         passed = read - sum(c.count for c in counts[1:])
         if passed:
             _load(db, keep, good, spelled)
+            if (loaded := db.run("SELECT count(*) FROM events")[0][0]) != passed:
+                raise EcocoreError(f"{passed} rows passed the rules and {loaded} were kept: please report this")
             if time is not None:
                 counts.append(_drop_duplicates(db, tuple(keep)) if drop_duplicates else RuleCount("duplicate", 0, ""))
                 counts.append(_drop_bots(db, max_events_per_user_day, notes))

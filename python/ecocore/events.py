@@ -342,6 +342,31 @@ class Events:
         return renumber, ids if used.all() else ids.take(np.flatnonzero(used))
 
     # ---- telling -----------------------------------------------------------------------------------------------------
+    def item_statistics(self, items: IdMap) -> dict[str, npt.NDArray[np.float64]]:
+        """What the log tells of each of these items: arrays of float64, one value an item, for features of a model.
+
+        ``events``: their number, 0 for an item that the log does not know; with prices ``spend``: the sum paid, and
+        ``price``: the sum paid by the pieces sold for it, NaN where nothing was.
+        """
+        priced = "amount" in self.columns or "price" in self.columns
+        paid = self._amount() if priced else "NULL"
+        pieces = "coalesce(quantity, 1)" if "quantity" in self.columns else "1"
+        found = self._db.arrays(
+            f"SELECT item, count(*) AS n, coalesce(sum({paid}), 0)::DOUBLE AS spend,"
+            f" coalesce(sum({pieces}) FILTER ({paid} IS NOT NULL), 0)::DOUBLE AS pieces"
+            f" FROM events WHERE {self._where} GROUP BY item ORDER BY item"
+        )
+        to = items.codes(self.id_map("items"), missing=-1)[found["item"]]
+        known = to >= 0
+        out = {"events": np.zeros(len(items))}
+        out["events"][to[known]] = found["n"][known]
+        if priced:
+            out |= {"spend": np.zeros(len(items)), "price": np.full(len(items), np.nan)}
+            out["spend"][to[known]] = found["spend"][known]
+            sold = known & (found["pieces"] > 0)
+            out["price"][to[sold]] = found["spend"][sold] / found["pieces"][sold]
+        return out
+
     def summary(self, catalogue: Catalogue | None = None, *, top: int = 10) -> BehaviourSummary:
         """How people behave in this log: see :class:`ecocore.summary.BehaviourSummary`."""
         from .summary import summarize
