@@ -163,6 +163,13 @@ def test_duplicates_with_unknown_values_are_equal(unknown):
         assert len(events) == 2
 
 
+def test_limits_may_be_infinite():
+    with read_events(log(n=[1e300]), quantity="n", max_quantity=float("inf")) as events:
+        assert len(events) == 1
+    with pytest.raises(InvalidArgument, match="bad_quantity"):
+        read_events(log(n=[float("inf")]), quantity="n", max_quantity=float("inf"))
+
+
 # ---- bots ----
 def bot_log(busy: int):
     """User 0 has ``busy`` events on one day and as many on 100 others; 20 users have 2 a day on 50 days."""
@@ -298,6 +305,8 @@ def test_closing_removes_the_files_and_says_so_when_asked_again(tmp_path):
         ({"max_events_per_user_day": "some"}, "max_events_per_user_day: expected"),
         ({"drop_where": {"x": "C*"}}, "drop_where: there is no column 'x'"),
         ({"drop_where": {"item": 3}}, "drop_where: expected a pattern"),
+        ({"max_price": 0}, "max_price: expected a number above 0; got 0"),
+        ({"max_value": float("nan")}, "max_value: expected a number above 0"),
         ({"min_time": "once"}, "min_time: expected a time"),
         ({"time_unit": "weeks", "time": "n"}, "time_unit: expected one of s, ms"),
         ({"user": 3}, "user: expected the name of a column; got 3"),
