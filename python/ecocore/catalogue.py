@@ -181,7 +181,7 @@ def read_catalogue(
         staged = {"item": item} | {f"column_{i}": column for i, column in enumerate(mapped.values())}
         found.stage(db, "raw", staged)
         kinds = db.describe("raw")
-        ids = id_column(db, "raw", "item", "item", item, tuple(missing_ids))
+        ids = id_column(db, "raw", "item", "item", item, tuple(missing_ids), found.text)
         picked = []
         for i, role in enumerate(mapped):
             at = f"column_{i}"
@@ -190,9 +190,9 @@ def read_catalogue(
                 picked.append(f"{number(at, kinds[at])} AS {at}, {identifier(at)} IS NOT NULL AS given_{i}")
             else:
                 picked.append(f"nullif(trim({identifier(at)}::VARCHAR, {BLANKS}), '') AS {at}")
-        good = f"(SELECT {ids.value} AS id, * FROM raw WHERE NOT {ids.missing})"
-        id_ = whole_if_all(db, good, "id") if found.text else "id"
-        query = f"SELECT {', '.join([f'{id_} AS id', *picked])} FROM {good} ORDER BY {found.row_order}"
+        good = f"(SELECT {ids.value} AS id, *, {found.row_order} AS place FROM raw WHERE NOT {ids.missing})"
+        id_ = whole_if_all(db, good, "id") if ids.spelled else "id"
+        query = f"SELECT {', '.join([f'{id_} AS id', *picked])} FROM {good} ORDER BY place"
         rows = db.run("SELECT count(*) FROM raw")[0][0]
         if rows == 0:
             raise FormatError(f"{found.label}: there are no rows; expected items below the header")

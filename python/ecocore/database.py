@@ -6,10 +6,8 @@ import os
 import shutil
 import tempfile
 import weakref
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from .errors import EcocoreError, InvalidArgument, missing_extra
@@ -80,6 +78,12 @@ class Database:
         """A query's result by column; a column with NULLs comes as a masked array."""
         return self._execute(sql, parameters).fetchnumpy()  # type: ignore[no-any-return]
 
+    def limit_memory(self, most: int) -> None:
+        """Lowers the memory limit to ``most`` bytes if it is higher."""
+        number, unit = self.run("SELECT current_setting('memory_limit')")[0][0].split()
+        if float(number) * 1024 ** ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"].index(unit) > most:
+            self.run(f"SET memory_limit = '{most} bytes'")
+
     def register(self, name: str, table: Any) -> None:
         self._connection.register(name, table)
 
@@ -109,9 +113,5 @@ def first_line(error: Exception) -> str:
 
 
 def as_text_array(column: npt.NDArray[Any]) -> list[str | None]:
-    """A VARCHAR column of :meth:`Database.arrays` as a list, None for NULL."""
-    return np.ma.filled(column, None).tolist() if np.ma.isMaskedArray(column) else column.tolist()  # type: ignore[no-any-return]
-
-
-def is_file(path: str) -> bool:
-    return Path(path).is_file()
+    """A VARCHAR column of :meth:`Database.arrays` as a list, None for NULL (a masked array's own list says so)."""
+    return column.tolist()  # type: ignore[no-any-return]
