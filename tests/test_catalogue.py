@@ -6,9 +6,10 @@ import json
 
 import numpy as np
 import pytest
-from ecocore import Catalogue, FormatError, IdMap, InvalidArgument, read_catalogue
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ecocore import Catalogue, FormatError, IdMap, InvalidArgument, read_catalogue
 
 CSV = """sku,title,group,price,colour,weight
 00123,"Tea, green",drinks,2.50,green,0.1

@@ -7,10 +7,11 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from ecocore import IdMap, InvalidArgument, read_events
-from ecocore import events as events_module
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from ecocore import IdMap, InvalidArgument, read_events
+from ecocore import events as events_module
 
 T0 = 1_700_000_000_000_000
 DAY = 86_400_000_000

@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from ecocore import FormatError, InvalidArgument, read_events
 
 USERS = ["00123", "17850", "ü'; DROP TABLE events; --"]

@@ -9,9 +9,10 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 import pytest
-from ecocore import EcocoreError, InvalidArgument, read_events
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from ecocore import EcocoreError, InvalidArgument, read_events
 
 DAY = 86_400_000_000
 NOW = 1_700_000_000  # seconds

@@ -8,10 +8,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from ecocore import FeatureEncoder, FormatError, IdMap, InvalidArgument, NotFitted
-from ecocore.catalogue import Catalogue
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from ecocore import FeatureEncoder, FormatError, IdMap, InvalidArgument, NotFitted
+from ecocore.catalogue import Catalogue
 
 WORDS = st.sampled_from(["tea", "cup", "ü", "", None, "other"])
 NUMBERS = st.one_of(st.just(math.nan), st.floats(0, 1e6))

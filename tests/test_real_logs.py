@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+
 from ecocore import read_catalogue, read_events
 from ecocore.datasets import complete_journey
 from ecocore.summary import repeat_share

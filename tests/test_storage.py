@@ -174,7 +174,7 @@ def test_refuses_to_write_onto_something_else(tmp_path, model):
         ({}, {"a": np.array([object()])}, "arrays\\['a'\\]: .*got dtype object"),
         ({}, {"a": np.zeros(1, "f4,i4")}, "arrays\\['a'\\]: expected numbers"),
         ({}, {"a": np.zeros(1, complex)}, "complex128"),
-        ({}, {"../a": np.zeros(1)}, "letters, digits and '_'; got '../a'"),
+        ({}, {"../a": np.zeros(1)}, "letters, digits, '_' and '.'; got '../a'"),
         ({}, {"": np.zeros(1)}, "got ''"),
         ({"a": {"b": [1, np.float32(2)]}}, {}, "meta\\['a'\\]\\['b'\\]\\[1\\]: .*got float32; .*item"),
         ({"a": float("nan")}, {}, "meta\\['a'\\]: expected a finite number; got nan"),

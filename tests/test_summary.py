@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from ecocore import Interactions, InvalidArgument, read_catalogue, read_events
 from ecocore import events as events_module
 from ecocore.summary import repeat_share
