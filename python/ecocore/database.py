@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import weakref
 from typing import Any
 
@@ -35,6 +33,9 @@ class Database:
     def __init__(
         self, *, memory_limit: str = "1.5GB", threads: int = 0, temp_directory: str | os.PathLike[str] | None = None
     ):
+        import shutil  # here, since they take longer to load than the rest of the package
+        import tempfile
+
         try:
             import duckdb
         except ImportError:
@@ -60,7 +61,7 @@ class Database:
                 f"memory_limit or threads: DuckDB refuses {memory_limit!r}, {threads}: {first_line(e)}"
             ) from None
         self._connection.execute("SET enable_progress_bar = false")
-        self._finalizer = weakref.finalize(self, _remove, self._connection, folder, os.getpid())
+        self._finalizer = weakref.finalize(self, _remove, self._connection, shutil.rmtree, folder, os.getpid())
 
     @property
     def closed(self) -> bool:
@@ -102,10 +103,10 @@ class Database:
         return self._connection.execute(sql, parameters)
 
 
-def _remove(connection: Any, folder: str, pid: int) -> None:
+def _remove(connection: Any, rmtree: Any, folder: str, pid: int) -> None:
     if os.getpid() == pid:  # a forked child must not take the parent's files away
         connection.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        rmtree(folder, ignore_errors=True)
 
 
 def first_line(error: Exception) -> str:
