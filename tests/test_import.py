@@ -20,7 +20,7 @@ def run(code: str) -> str:
 
 
 def test_nothing_heavy_is_imported():
-    loaded = set(json.loads(run("import sys, json, ecocore; print(json.dumps(sorted(sys.modules)))")))
+    loaded = set(json.loads(run("import sys, json; from ecocore import *; print(json.dumps(sorted(sys.modules)))")))
     assert "ecocore" in loaded
     assert not loaded & set(HEAVY)
     # Nor what only tests and tools need.
@@ -28,9 +28,9 @@ def test_nothing_heavy_is_imported():
 
 
 def test_import_takes_less_than_150_ms():
-    """The median of fresh processes, NumPy's own import included. Measured in CPU time, which a busy machine hardly
-    stretches; on an idle one it is the time one waits."""
-    code = "import time; t = time.process_time(); import ecocore; print((time.process_time() - t) * 1000)"
+    """The median of fresh processes, NumPy and a first public name included, since names are loaded on first use. In CPU
+    time, which a busy machine stretches less; on an idle one it is the time one waits."""
+    code = "import time; t = time.process_time(); import ecocore; ecocore.TopKIndex; print((time.process_time() - t) * 1000)"
     run(code)  # byte code and page cache
     medians = []
     for _ in range(3):

@@ -5,12 +5,12 @@ Names are loaded when they are first used: a service that only searches does not
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import importlib
+import typing
 
 from ._core import __version__
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from .als import AlternatingLeastSquares
     from .baselines import Popularity, RepeatPurchases
     from .catalogue import Catalogue, read_catalogue
@@ -78,11 +78,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> typing.Any:
     module = _HOME_OF.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{module}", __name__), name)
+    value = getattr(importlib.import_module(f".{module}", __name__), name)
     globals()[name] = value  # next time it is found without coming here
     return value
 

@@ -341,24 +341,6 @@ class Events:
         ids = self.id_map(table)
         return renumber, ids if used.all() else ids.take(np.flatnonzero(used))
 
-    def item_prices(self, items: IdMap) -> npt.NDArray[np.float64]:
-        """The median price of one piece of each of these items over its events, NaN where no event tells: float64."""
-        piece = "price" if "price" in self.columns else f"{self._amount()} / coalesce(quantity, 1)"
-        if "price" not in self.columns and "quantity" not in self.columns:
-            piece = self._amount()
-        found = self._db.run(
-            f"SELECT item, median({piece}) FROM events WHERE {self._where} AND {piece} IS NOT NULL GROUP BY item"
-        )
-        by_code = np.full(self._db.run("SELECT coalesce(max(code) + 1, 0) FROM items")[0][0], np.nan)
-        if found:
-            codes, prices = zip(*found, strict=True)
-            by_code[list(codes)] = prices
-        mine = self.id_map("items").codes(items, missing=-1) if len(items) else np.empty(0, np.int64)
-        out = np.full(len(items), np.nan)
-        out[mine >= 0] = by_code[mine[mine >= 0]]
-        return out
-
-    # ---- telling -----------------------------------------------------------------------------------------------------
     def item_statistics(self, items: IdMap) -> dict[str, npt.NDArray[np.float64]]:
         """What the log tells of each of these items: arrays of float64, one value an item, for features of a model.
 
