@@ -13,12 +13,13 @@ constexpr i64 kGroup = 8;
 // ----------------------------------------------------------------------------------------------------------
 
 inline void gather(const float* table, i64 cols, const std::int32_t* ids, i64 n, i64 known, float* rows, i64 ld) {
-  constexpr i64 kAhead = 16;  // rows between prefetch and use: covers memory latency at a few ns a row
   constexpr i64 kLine = 64 / sizeof(float);
+  // Rows between prefetch and use: what is on its way from memory is to fit a quarter of the first cache.
+  const i64 ahead = 2048 / cols < 4 ? 4 : 2048 / cols < 64 ? 2048 / cols : 64;
   const i64 whole = cols / kLanes * kLanes;
   for (i64 j = 0; j < n; ++j) {
-    if (j + kAhead < known) {
-      const float* next = table + ids[j + kAhead] * cols;
+    if (j + ahead < known) {
+      const float* next = table + ids[j + ahead] * cols;
       for (i64 k = 0; k < cols; k += kLine) prefetch(next + k);
       prefetch(next + cols - 1);
     }
@@ -49,13 +50,13 @@ inline void add_rows(const float* rows, i64 ld, const float* c, float* out) {
   F32 v[kGroup];
   for (i64 r = 0; r < kGroup; ++r) v[r] = F32::set1(c[r]);
   for (i64 k = 0; k < ld; k += kLanes) {
-    // Two sums, so that a short row is not one long chain of additions.
-    F32 even = F32::load(out + k), odd = F32::zero();
-    for (i64 r = 0; r < kGroup; r += 2) {
+    // Two sums apart from `out`, so that successive groups wait for each other by one addition only.
+    F32 even = F32::load(rows + k) * v[0], odd = F32::load(rows + ld + k) * v[1];
+    for (i64 r = 2; r < kGroup; r += 2) {
       even = F32::fma(F32::load(rows + r * ld + k), v[r], even);
       odd = F32::fma(F32::load(rows + (r + 1) * ld + k), v[r + 1], odd);
     }
-    (even + odd).store(out + k);
+    (F32::load(out + k) + (even + odd)).store(out + k);
   }
 }
 
