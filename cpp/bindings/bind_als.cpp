@@ -48,16 +48,16 @@ void bind_als(py::module_& m) {
 
   m.def(
       "als_gram",
-      [](const FloatArray& factors, int threads) {
+      [](const FloatArray& factors, bool exact, int threads) {
         const auto v = matrix_view(factors, "factors");
         std::vector<double> out(static_cast<std::size_t>(v.cols * v.cols));
         {
           ReleaseGil release;
-          als_gram(v, out.data(), threads);
+          als_gram(v, out.data(), exact, threads);
         }
         return own(std::move(out), {v.cols, v.cols});
       },
-      noconvert("factors"), "num_threads"_a = 0);
+      noconvert("factors"), "exact"_a = true, "num_threads"_a = 0);
 
   m.def(
       "als_half_sweep",

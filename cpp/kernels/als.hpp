@@ -52,6 +52,7 @@ struct AlsKernels {
   void (*dots64)(const float* rows, std::int64_t ld, std::int64_t n, const double* x, double* out);
   void (*combine64)(const float* rows, std::int64_t ld, std::int64_t n, const double* t, double* out);
   void (*symv64)(const double* a, std::int64_t n, const double* x, double* out);
+  void (*syrk64)(const double* rows, std::int64_t ld, std::int64_t n, double* a);  // upper triangle += sum_j y_j y_j^T
 };
 
 }  // namespace ecocore

@@ -251,12 +251,30 @@ inline void symv64(const double* a, i64 n, const double* x, double* out) {
   }
 }
 
+inline void syrk64(const double* rows, i64 ld, i64 n, double* a) {
+  constexpr int kM = 4;
+  constexpr i64 kWidth = kAlsPad;
+  for (i64 column = 0; column < ld; column += kWidth)
+    for (i64 i = 0; i < column + kWidth; i += kM) {
+      double sum[kM][kWidth];
+      for (int m = 0; m < kM; ++m)
+        for (i64 c = 0; c < kWidth; ++c) sum[m][c] = a[(i + m) * ld + column + c];
+      for (i64 j = 0; j < n; ++j) {
+        const double* row = rows + j * ld;
+        for (int m = 0; m < kM; ++m)
+          for (i64 c = 0; c < kWidth; ++c) sum[m][c] += row[i + m] * row[column + c];
+      }
+      for (int m = 0; m < kM; ++m)
+        for (i64 c = 0; c < kWidth; ++c) a[(i + m) * ld + column + c] = sum[m][c];
+    }
+}
+
 }  // namespace als
 
 constexpr AlsKernels als_kernels() {
-  return {als::gather, als::residual, als::product,         als::combine,        als::scale,
-          als::syrk,   als::symv,     als::cholesky_factor, als::cholesky_solve, als::dot,
-          als::axpy,   als::xpby,     als::dots64,          als::combine64,      als::symv64};
+  return {als::gather, als::residual,        als::product,        als::combine, als::scale, als::syrk,
+          als::symv,   als::cholesky_factor, als::cholesky_solve, als::dot,     als::axpy,  als::xpby,
+          als::dots64, als::combine64,       als::symv64,         als::syrk64};
 }
 
 }  // namespace ecocore::ECOCORE_ISA

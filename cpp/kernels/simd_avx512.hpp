@@ -45,7 +45,7 @@ inline unsigned at_least(F32 a, F32 b) {
   return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ);
 }
 
-struct F64 {  // four lanes: a transpose of eight costs more than it saves
+struct F64 {  // four lanes as in AVX2: more would score sixteen rows at once, more than there often are
   static constexpr int kLanes = 4;
   __m256d v;
 

@@ -1,4 +1,4 @@
-// Y^T Y: float32 within a block of rows, float64 across blocks.
+// Y^T Y.
 #include <algorithm>
 #include <vector>
 
@@ -14,10 +14,26 @@ constexpr std::int64_t kBlockRows = 64;
 // Partial sums are held until all are there and are added in order; a fixed number of them whatever the threads.
 constexpr std::int64_t kMaxParts = 32;
 
+// Adds the Gram matrices of blocks of rows, in T, to a float64 sum.
+template <class T, class Syrk>
+void add_blocks(const MatrixView<const float>& m, std::int64_t first, std::int64_t last, double* sum, Syrk&& syrk) {
+  const std::int64_t f = m.cols, ld = als_padded(f);
+  AlignedBuffer<T> rows(kBlockRows * ld), block(ld * ld);
+  rows.clear();
+  for (; first < last; first += kBlockRows) {
+    const std::int64_t n = std::min(kBlockRows, last - first);
+    for (std::int64_t j = 0; j < n; ++j) std::copy_n(m.row(first + j), f, rows.data() + j * ld);
+    block.clear();
+    syrk(rows.data(), ld, n, block.data());
+    for (std::int64_t i = 0; i < f; ++i)
+      for (std::int64_t c = i; c < f; ++c) sum[i * f + c] += static_cast<double>(block[i * ld + c]);
+  }
+}
+
 }  // namespace
 
-void als_gram(const MatrixView<const float>& factors, double* out, int threads) {
-  const std::int64_t f = factors.cols, ld = als_padded(f);
+void als_gram(const MatrixView<const float>& factors, double* out, bool exact, int threads) {
+  const std::int64_t f = factors.cols;
   const AlsKernels& k = kernels().als;
   const std::int64_t blocks = (factors.rows + kBlockRows - 1) / kBlockRows;
   const std::int64_t parts = std::clamp<std::int64_t>(blocks / 4, 1, kMaxParts);
@@ -25,16 +41,14 @@ void als_gram(const MatrixView<const float>& factors, double* out, int threads) 
 
   parallel_for(0, parts, 1, threads, [&](std::int64_t part, std::int64_t, int) {
     double* sum = partial.data() + part * f * f;
-    AlignedBuffer<float> rows(kBlockRows * ld), block(ld * ld);
-    rows.clear();
-    for (std::int64_t b = blocks * part / parts; b < blocks * (part + 1) / parts; ++b) {
-      const std::int64_t first = b * kBlockRows, n = std::min(kBlockRows, factors.rows - first);
-      for (std::int64_t j = 0; j < n; ++j) std::copy_n(factors.row(first + j), f, rows.data() + j * ld);
-      block.clear();
-      k.syrk(rows.data(), rows.data(), ld, n, ld, block.data());
-      for (std::int64_t i = 0; i < f; ++i)
-        for (std::int64_t c = i; c < f; ++c) sum[i * f + c] += static_cast<double>(block[i * ld + c]);
-    }
+    const std::int64_t first = blocks * part / parts * kBlockRows;
+    const std::int64_t last = std::min(factors.rows, blocks * (part + 1) / parts * kBlockRows);
+    if (exact)
+      add_blocks<double>(factors, first, last, sum, k.syrk64);
+    else
+      add_blocks<float>(factors, first, last, sum, [&](const float* rows, std::int64_t ld, std::int64_t n, float* a) {
+        k.syrk(rows, rows, ld, n, ld, a);
+      });
   });
 
   for (std::int64_t i = 0; i < f; ++i)

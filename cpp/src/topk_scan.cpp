@@ -79,14 +79,10 @@ Selection& Survivors::finish(Scorer& scorer) {
   return best_;
 }
 
-std::int64_t tile_count(const ItemCodes& items) {
-  return (items.group_count() + kTile - 1) / kTile;
-}
-
 void scan(const ItemCodes& items, std::vector<Survivors*> queries, std::int64_t first, std::int64_t stride,
           Scorer& scorer) {
   const TopKKernels& kernel = kernels().topk;
-  const std::int64_t tiles = tile_count(items);
+  const std::int64_t tiles = (items.group_count() + kTile - 1) / kTile;
   std::vector<TopKSurvivor> found(static_cast<std::size_t>(kernel.scan_width * kTile * kTopKGroup));
   std::array<TopKSurvivor*, kMaxWidth> room;
   for (int q = 0; q < kernel.scan_width; ++q) room[static_cast<std::size_t>(q)] = found.data() + q * kTile * kTopKGroup;

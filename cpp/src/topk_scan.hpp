@@ -68,6 +68,4 @@ class Survivors {
 void scan(const ItemCodes& items, std::vector<Survivors*> queries, std::int64_t first, std::int64_t stride,
           Scorer& scorer);
 
-std::int64_t tile_count(const ItemCodes& items);
-
 }  // namespace ecocore::topk

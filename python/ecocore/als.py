@@ -172,11 +172,11 @@ class AlternatingLeastSquares:
     def _grams(self) -> tuple[Float64Array, Float64Array]:
         """X^T X and Y^T Y, without items that nobody could have interacted with."""
         if self._user_gram is None:
-            self._user_gram = _core.als_gram(self._fitted_users(), self.num_threads)
+            self._user_gram = _core.als_gram(self._fitted_users(), num_threads=self.num_threads)
         if self._item_gram is None:
             items = self._fitted_items()
             seen = items if self._state.cold is None else np.where(self._state.cold[:, None], np.float32(0), items)
-            self._item_gram = _core.als_gram(seen, self.num_threads)
+            self._item_gram = _core.als_gram(seen, num_threads=self.num_threads)
         return self._user_gram, self._item_gram
 
     # ---- training --------------------------------------------------------------------------------------------------

@@ -64,6 +64,7 @@ class Sweep:
     ) -> None:
         self._objective = objective
         self._solver, self._cg_steps, self._threads = solver, cg_steps, num_threads
+        self._exact = solver == "cholesky"
         self._users = users
         self._items = users.transpose(num_threads)
         counts = np.diff(self._items.indptr)
@@ -88,17 +89,17 @@ class Sweep:
         users, items = factors
         if self._cold is not None:
             items = np.where(self._cold[:, None], np.float32(0), items)
-        return SweepState(users, items, _core.als_gram(items, self._threads))
+        return SweepState(users, items, self._gram(items))
 
     def step(self, state: SweepState) -> tuple[SweepState, Factors]:
         """The next state, and the factors that the model shows for it."""
         users = self._solve(self._users, state.items, state.item_gram, self._user_lambda, state.users, None)
-        user_gram = _core.als_gram(users, self._threads)
+        user_gram = self._gram(users)
         prior = None
         if self._prior is not None and state.feature_map is not None:
             prior = self._prior.prior(state.feature_map)
         items = self._solve(self._items, users, user_gram, self._item_lambda, state.items, prior)
-        item_gram = _core.als_gram(items, self._threads)
+        item_gram = self._gram(items)
         if self._prior is None or self._cold is None:
             return SweepState(users, items, item_gram, user_gram), Factors(users, items)
         feature_map = self._prior.fit(items)
@@ -107,6 +108,9 @@ class Sweep:
             shown = np.where(self._cold[:, None], self._prior.prior(feature_map), items)
         after = SweepState(users, items, item_gram, user_gram, feature_map)
         return after, Factors(users, shown, self._cold, feature_map)
+
+    def _gram(self, factors: FloatArray) -> Float64Array:
+        return _core.als_gram(factors, self._exact, self._threads)
 
     def _solve(
         self,
@@ -138,7 +142,7 @@ class Sweep:
         if self._prior is not None and state.feature_map is not None and self._cold is not None:
             prior = np.where(self._cold[:, None], np.float32(0), self._prior.prior(state.feature_map))
             total += self._prior.penalty(state.feature_map)
-        user_gram = _core.als_gram(state.users, self._threads) if state.user_gram is None else state.user_gram
+        user_gram = self._gram(state.users) if state.user_gram is None else state.user_gram
         total += _core.als_data_loss(
             users.indptr,
             users.indices,

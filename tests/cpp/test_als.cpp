@@ -45,7 +45,7 @@ struct Problem {
     }
     for (std::int64_t i = 0; i < cols * factors; ++i) fixed.push_back(factor(rng));
     for (std::int64_t i = 0; i < rows * factors; ++i) prior.push_back(factor(rng));
-    als_gram({fixed.data(), cols, factors}, gram.data(), 1);
+    als_gram({fixed.data(), cols, factors}, gram.data(), true, 1);
   }
 
   AlsProblem view() const {
@@ -135,10 +135,10 @@ TEST(als_same_bits_for_any_thread_count) {
     for (int threads : {2, 5}) CHECK(p.solve(solver, threads) == one);
   }
   std::vector<double> gram(at(24 * 24));
-  als_gram({p.prior.data(), p.rows, 24}, gram.data(), 1);
+  als_gram({p.prior.data(), p.rows, 24}, gram.data(), true, 1);
   for (int threads : {2, 5}) {
     std::vector<double> again(gram.size());
-    als_gram({p.prior.data(), p.rows, 24}, again.data(), threads);
+    als_gram({p.prior.data(), p.rows, 24}, again.data(), true, threads);
     CHECK(again == gram);
   }
 }
@@ -168,6 +168,6 @@ TEST(als_empty_and_singular) {
   }
   Problem p(rng, 3, 20, 4, kIals);
   std::fill(p.fixed.begin(), p.fixed.end(), std::numeric_limits<float>::max());
-  als_gram({p.fixed.data(), p.cols, p.factors}, p.gram.data(), 1);
+  als_gram({p.fixed.data(), p.cols, p.factors}, p.gram.data(), true, 1);
   CHECK_THROWS(InvalidArgument, "", p.solve(AlsSolver::kCholesky, 2));
 }

@@ -43,8 +43,9 @@ struct AlsOptions {
   int threads = 0;
 };
 
-// Y^T Y in float64, factors x factors, into `out`.
-void als_gram(const MatrixView<const float>& factors, double* out, int threads);
+// Y^T Y in float64, factors x factors, into `out`. `exact` sums in float64 throughout, which exact solutions need where
+// the factors outnumber the rows; else blocks of 64 rows are summed in float32 (relative error about 1e-7).
+void als_gram(const MatrixView<const float>& factors, double* out, bool exact, int threads);
 
 // Solves every row from `start` into `solved` (which may be the same memory). A row without interactions gets
 // zeros. Throws InvalidArgument where a row's equations are singular or overflow. Same bits for any thread count.
