@@ -19,8 +19,9 @@ def run(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
 
 
-def test_nothing_heavy_is_imported():
-    loaded = set(json.loads(run("import sys, json; from ecocore import *; print(json.dumps(sorted(sys.modules)))")))
+@pytest.mark.parametrize("what", ["import ecocore", "from ecocore import *"])
+def test_nothing_heavy_is_imported(what):
+    loaded = set(json.loads(run(f"{what}; import sys, json; print(json.dumps(sorted(sys.modules)))")))
     assert "ecocore" in loaded
     assert not loaded & set(HEAVY)
     # Nor what only tests and tools need.
@@ -45,12 +46,11 @@ def test_public_names_are_all_and_nothing_else():
     assert sorted(ecocore.__all__) == list(ecocore.__all__), "sorted, so that a merge cannot lose one unseen"
     for name in ecocore.__all__:
         assert getattr(ecocore, name) is not None
-    public = {
-        name
-        for name, value in vars(ecocore).items()
-        if not name.startswith("_") and not isinstance(value, type(sys)) and name != "annotations"
-    }
-    assert public | {"__version__"} == set(ecocore.__all__)
+    names = json.loads(run("import ecocore, json; print(json.dumps(dir(ecocore)))"))
+    modules = {"annotations", "importlib", "typing"}
+    assert {name for name in names if not name.startswith("_")} - modules == set(ecocore.__all__) - {"__version__"}
+    with pytest.raises(AttributeError, match="module 'ecocore' has no attribute 'nonsense'"):
+        ecocore.nonsense  # noqa: B018
 
 
 def test_every_error_is_the_built_in_that_callers_expect():
