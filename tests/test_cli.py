@@ -79,6 +79,7 @@ def test_info_of_this_installation_and_of_a_model(trained: str, capsys: pytest.C
     assert "isa: " in capsys.readouterr().out
     assert main(["info", trained]) == 0
     printed = capsys.readouterr().out
+    assert "isa: " not in printed
     assert "checksums right" in printed
     assert "model.item_factors: float32" in printed
 
@@ -94,6 +95,14 @@ def test_info_of_this_installation_and_of_a_model(trained: str, capsys: pytest.C
             ["train", "LOG", *COLUMNS, "--objective", "implicit", "--unobserved-weight", "1", "--out", "x"],
             "--objective ials",
         ),
+        (["train", "LOG", *COLUMNS, "--weight", "buy=1", "--out", "x"], "types of events: purchase, view"),
+        (["train", "LOG", *COLUMNS, "--weight", "view=-1", "--out", "x"], "--weight: expected a finite number"),
+        (["train", "LOG", *COLUMNS, "--half-life", "long", "--out", "x"], "--half-life: "),
+        (["train", "LOG", *COLUMNS, "--threads", "-1", "--out", "x"], "--threads: "),
+        (["train", "LOG", *COLUMNS, "--out", "."], "--out: "),
+        (["train", "LOG", *COLUMNS, "--catalogue-name", "title", "--out", "x"], "add --catalogue FILE"),
+        (["train", "LOG", *COLUMNS, "--catalogue", "LOG", "--out", "x"], "--catalogue-name"),
+        (["evaluate", "LOG", *COLUMNS, "--last", "soon"], "--last: "),
         (["recommend", "nowhere", "--user", "1"], "nowhere"),
         (["info", "nowhere"], "nowhere"),
     ],
@@ -102,6 +111,7 @@ def test_errors_are_one_line_that_helps(
     log: str, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path, monkeypatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "something else").touch()
     assert main([log if a == "LOG" else a for a in arguments]) == 2
     printed = capsys.readouterr().err
     assert message in printed
@@ -113,6 +123,19 @@ def test_a_reader_that_has_seen_enough_is_no_error(trained: str) -> None:
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+
+
+def test_what_weights_and_support_leave_out_is_printed(log: str, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = [*COLUMNS, "--weight", "purchase=1", "--min-item-users", "3", *MODEL, "--out", str(tmp_path / "shop")]
+    assert main(["train", log, *options]) == 0
+    assert "no_weight: " in capsys.readouterr().out
+
+
+def test_a_closed_output_is_no_traceback(trained: str) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m ecocore recommend {trained} --user 6 >&-"], capture_output=True, text=True
+    )
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

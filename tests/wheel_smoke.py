@@ -81,7 +81,7 @@ def check_use() -> None:
     matrix = ecocore.Interactions.from_arrays(user, item)
     model = ecocore.AlternatingLeastSquares(factors=16, iterations=3, random_state=0)
     model.fit(matrix, show_progress=False)
-    ids, scores = model.recommend(np.arange(10), matrix, N=5)
+    ids, scores = model.recommend(np.arange(10), matrix.rows(np.arange(10)), N=5)
     assert ids.shape == scores.shape == (10, 5)
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "model")

@@ -37,8 +37,8 @@ inline MatrixView<float> mutable_matrix_view(FloatArray& a, const char* name) {
   return {a.mutable_data(), a.shape(0), a.shape(1)};
 }
 
-// The view of a CSR that csr.py has already put into exact dtypes. Lengths and bounds of the arrays are checked here
-// (cheap); monotonic indptr and index ranges by check_csr, which csr.py calls for every matrix that enters.
+// The view of a CSR that arrays.py has already put into exact dtypes. Lengths and bounds of the arrays are checked here
+// (cheap); monotonic indptr and index ranges by check_csr, which arrays.py calls for every matrix that enters.
 inline CsrView csr_view(const Int64Array& indptr, const Int32Array& indices, const FloatArray* data, std::int64_t cols,
                         const char* name) {
   require_ndim(indptr, 1, name);

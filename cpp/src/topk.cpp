@@ -15,6 +15,8 @@ using namespace topk;
 // Scoring an item outright costs as much as scanning this many; and the scan pays only where it rules out most items.
 constexpr std::int64_t kScanGain = 24;
 constexpr std::int64_t kMaxQueryBlock = 64;
+constexpr std::int64_t kChunkWork = std::int64_t{1}
+                                    << 28;       // products of an outright search between two looks for Ctrl-C
 constexpr std::int64_t kBlockHits = 1 << 16;     // k times the queries of a block: their survivors stay in cache
 constexpr std::int64_t kMinPartBytes = 4 << 20;  // of codes; scanning fewer takes no longer than waking a thread
 
@@ -70,7 +72,10 @@ void TopKIndex::search(MatrixView<const float> queries, std::int64_t k, const To
 
 void TopKIndex::search_outright(MatrixView<const float> queries, std::int64_t k, const TopKFilter& filter, int threads,
                                 std::int64_t* ids, float* scores, const Poll& poll) const {
-  const std::int64_t grain = std::clamp<std::int64_t>(queries.rows / (4 * num_threads(threads)), 1, kMaxQueryBlock);
+  // Small enough chunks that Ctrl-C, which is looked for between them, does not wait for seconds.
+  const std::int64_t query_work = filter.candidates ? 1 : items() * dimensions();
+  const std::int64_t patience = std::clamp<std::int64_t>(kChunkWork / query_work, 1, kMaxQueryBlock);
+  const std::int64_t grain = std::clamp<std::int64_t>(queries.rows / (4 * num_threads(threads)), 1, patience);
   parallel_for(
       0, queries.rows, grain, threads,
       [&](std::int64_t begin, std::int64_t end, int) {

@@ -43,6 +43,13 @@ class Csr:
         part = slice(int(self.indptr[i]), int(self.indptr[i + 1]))
         return self.indices[part], None if self.data is None else self.data[part]
 
+    def take_rows(self, rows: Int64Array) -> Csr:
+        """The given rows, in the given order."""
+        sizes = np.diff(self.indptr)[rows]
+        indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+        at = np.arange(indptr[-1]) + np.repeat(self.indptr[rows] - indptr[:-1], sizes)
+        return Csr(indptr, self.indices[at], None if self.data is None else self.data[at], (rows.size, self.shape[1]))
+
     def transpose(self, num_threads: int = 0) -> Csr:
         indptr, indices, data = _core.transpose_csr(self.indptr, self.indices, self.data, self.shape[1], num_threads)
         return Csr(indptr, indices, data, (self.shape[1], self.shape[0]))
@@ -52,7 +59,7 @@ def describe(x: object) -> str:
     """What came, for an error message: dtype and shape of an array, type and value of anything else."""
     if isinstance(x, np.ndarray):
         return f"{x.dtype} array of shape {x.shape}"
-    text = repr(x)
+    text = " ".join(repr(x).split())
     return f"{type(x).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 
 

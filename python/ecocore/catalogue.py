@@ -78,6 +78,16 @@ class Catalogue:
             columns[name] = out
         return Catalogue(items, columns, self.report | {"missing_items": int(np.count_nonzero(~known))})
 
+    def updated(self, other: Catalogue) -> Catalogue:
+        """The same items, with what ``other`` knows of them in place of what was known."""
+        new = other.align(self.items)
+        columns = dict(self.columns)
+        for name, column in new.columns.items():
+            given = column != None if column.dtype == object else ~np.isnan(column)  # noqa: E711 - elementwise
+            old = columns.get(name)
+            columns[name] = column if old is None else np.where(given, column, old)
+        return Catalogue(self.items, columns, self.report)
+
     # ---- saving ------------------------------------------------------------------------------------------------------
     def to_parts(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """A JSON-ready description and plain numeric arrays, from which :meth:`from_parts` makes the same catalogue.

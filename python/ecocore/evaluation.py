@@ -146,7 +146,7 @@ def evaluate(
     for start in range(0, judged.size, batch_size):
         batch = judged[start : start + batch_size]
         ids, _ = model.recommend(
-            batch, _for_model(_take_rows(seen, batch)), N=count, filter_already_liked_items=filter_seen
+            batch, _for_model(seen.take_rows(batch)), N=count, filter_already_liked_items=filter_seen
         )
         ids = np.asarray(ids)
         if ids.ndim != 2 or ids.shape[0] != batch.size or ids.shape[1] > count or ids.dtype.kind not in "iu":
@@ -156,10 +156,10 @@ def evaluate(
         ranked[start : start + batch.size, : ids.shape[1]] = ids
     result = ranking_metrics(
         ranked,
-        _take_rows(wanted, judged),
+        wanted.take_rows(judged),
         k,
         truncated=truncated,
-        exclude=_take_rows(seen, judged) if filter_seen else None,
+        exclude=seen.take_rows(judged) if filter_seen else None,
         num_threads=num_threads,
     )
     return Metrics(k, result.means, result.per_user, judged[result.users], chosen.size - judged.size + result.n_skipped)
@@ -241,14 +241,6 @@ def _as_id_matrix(x: npt.ArrayLike, name: str, rows: int) -> Int64Array:
     if a.ndim != 2 or a.dtype.kind not in "iu" or a.shape[0] != rows:
         raise InvalidArgument(f"{name}: expected whole numbers of shape ({rows}, n), -1 for none; got {describe(a)}")
     return np.ascontiguousarray(a, np.int64)
-
-
-def _take_rows(m: Csr, rows: Int64Array) -> Csr:
-    """The given rows, in the given order."""
-    sizes = np.diff(m.indptr)[rows]
-    indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-    at = np.arange(indptr[-1]) + np.repeat(m.indptr[rows] - indptr[:-1], sizes)
-    return Csr(indptr, m.indices[at], None if m.data is None else m.data[at], (rows.size, m.shape[1]))
 
 
 def _for_model(rows: Csr) -> Any:

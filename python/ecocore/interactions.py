@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import as_csr
+from . import _core
+from .arrays import Csr, as_csr, as_ids
 from .errors import FormatError, InvalidArgument
 from .ids import IdMap
 from .parts import join_parts, split_parts
@@ -135,6 +136,16 @@ class Interactions:
 
             raise MissingExtra("to_scipy needs scipy, which is not installed; run: pip install scipy") from None
         return csr_matrix((self.data, self.indices, self.indptr), self.shape)
+
+    def rows(self, codes: Any) -> Csr:
+        """The histories of some users, in the given order, as a CSR matrix of one row each: what models take as
+        ``user_items``. ``codes``: whole numbers from 0 to users - 1, as ``users.codes`` gives them."""
+        chosen = as_ids(codes, "codes", self.shape[0])
+        out = Csr(self.indptr, self.indices, self.data, self.shape).take_rows(chosen)
+        # A saved history may have been altered; a few rows are cheap to check, all of them on loading would not be.
+        if not _core.check_csr(out.indptr, out.indices, out.data, self.shape[1], "history"):
+            raise FormatError("history: the items of a row do not rise; load it with verify=True, or save it again")
+        return out
 
     def row_numbers(self) -> Int32Array:
         """The user code of every stored pair, int32 (nnz)."""

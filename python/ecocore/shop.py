@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,17 +12,21 @@ import numpy as np
 
 from . import storage
 from .als import AlternatingLeastSquares
-from .arrays import Csr, as_count
+from .arrays import Csr, as_count, describe
 from .baselines import Popularity
 from .catalogue import Catalogue
 from .errors import FormatError, InvalidArgument
 from .events import Events
+from .ids import IdMap
 from .interactions import Interactions
 from .parts import join_parts, split_parts
 
 __all__ = ["Product", "Recommendation", "Shop"]
 
 Id = int | str
+
+# Did best, of a few settings, on the purchases of ``ecocore demo``.
+DEFAULTS: dict[str, Any] = {"objective": "ials", "factors": 64, "regularization": 0.003, "unobserved_weight": 0.3}
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,10 @@ class Product:
 class Recommendation:
     """One recommended product.
 
-    ``score`` is the model's (float32; for a user without history the number of buyers). ``basis``: "history", or
-    "popularity" for a user whom the model does not know. ``because``: the items of the user's history that contributed
-    most to the score, with their contributions: those of the whole history add up to the score of the user solved anew,
-    which differs from ``score`` by what the last sweep over the items moved.
+    ``score`` is the model's, float32; for a user without history the share of users who have the product. ``basis``:
+    "history", or "popularity" for a user whom the model does not know. ``because``: the items of the history that
+    contributed most to the score, with their contributions. Those of the whole history add up to the score of the user
+    solved anew, which differs from ``score`` by what the last sweep over the items moved.
     """
 
     product: Product
@@ -76,6 +80,11 @@ class Shop:
     def __init__(
         self, model: AlternatingLeastSquares, history: Interactions, catalogue: Catalogue | None = None
     ) -> None:
+        if not isinstance(history, Interactions):
+            raise InvalidArgument(
+                f"history: expected Interactions, which know the ids of users and items; got {describe(history)};"
+                " use Interactions.from_scipy(matrix, users=ids, items=ids)"
+            )
         if model.user_factors is None or model.item_factors is None:
             raise InvalidArgument("model: expected a trained model; call fit first")
         shape = (len(model.user_factors), len(model.item_factors))
@@ -97,14 +106,24 @@ class Shop:
     ) -> Shop:
         """Trains on events (one count per event) or on interactions weighed as you like.
 
-        ``parameters`` go to :class:`AlternatingLeastSquares`; without any, those of ``ecocore demo``: the iALS
-        objective, 64 factors, regularization 0.003, unobserved_weight 0.3.
+        ``parameters`` go to :class:`AlternatingLeastSquares`. What they leave open is as in ``ecocore demo``: the iALS
+        objective, 64 factors, regularization 0.003, unobserved_weight 0.3; with objective="implicit" as in that class.
         """
         history = events.interactions() if isinstance(events, Events) else events
-        chosen = parameters or {"factors": 64, "regularization": 0.003, "unobserved_weight": 0.3, "objective": "ials"}
-        model = AlternatingLeastSquares(**chosen)
+        if not isinstance(history, Interactions):
+            raise InvalidArgument(
+                f"events: expected Events or Interactions; got {describe(events)}; use read_events, or"
+                " Interactions.from_scipy"
+            )
+        ials = parameters.get("objective", "ials") == "ials"
+        model = AlternatingLeastSquares(**(DEFAULTS if ials else {}) | parameters)
         model.fit(history, show_progress=show_progress, callback=callback)
         return cls(model, history, catalogue)
+
+    def __repr__(self) -> str:
+        users, items = self.history.shape
+        named = "" if self.catalogue is None else f", catalogue of {', '.join(self.catalogue.columns)}"
+        return f"<Shop: {users} users, {items} items, {self.history.nnz} pairs{named}; {self.model!r}>"
 
     # ---- asking ------------------------------------------------------------------------------------------------------
     def recommend(
@@ -113,21 +132,27 @@ class Shop:
         """The ``k`` best products for a user, best first; fewer where there are no more.
 
         ``repeat`` also recommends what the user has already. ``items``: only these ids; ``deny``: none of these.
+        In both, ids that the shop does not know are passed over: lists of what is in stock are newer than the model.
         ``reasons``: how many items of the history each recommendation names (0 to save their time). A user whom the
         model does not know gets what most users have, marked with the basis "popularity".
         """
         as_count(k, "k")
         as_count(reasons, "reasons", minimum=0)
-        limits: dict[str, Any] = {
-            "N": min(k, self.history.shape[1]),
-            "items": None if items is None else self.history.items.codes(items),
-            "filter_items": None if deny is None else self.history.items.codes(deny),
-        }
+        ids_of = self.history.items
+        limits: dict[str, Any] = {"N": min(k, self.history.shape[1])}
+        if items is not None:
+            allowed = ids_of.codes(items, missing=-1)
+            limits["items"] = allowed[allowed >= 0]
+            if not limits["items"].size:
+                return []
+        if deny is not None:
+            denied = ids_of.codes(deny, missing=-1)
+            limits["filter_items"] = denied[denied >= 0]
         row = self.history.users.code(user) if user in self.history.users else None
         if row is None or self.history.indptr[row] == self.history.indptr[row + 1]:
             ids, scores = self._popularity.recommend(0, filter_already_liked_items=False, **limits)
             return [Recommendation(self.product(i), s, "popularity") for i, s in _found(ids, scores)]
-        own = self._row(row)
+        own = self.history.rows(row)
         ids, scores = self.model.recommend(row, own, filter_already_liked_items=not repeat, **limits)
         best = _found(ids, scores)
         return [
@@ -140,6 +165,25 @@ class Shop:
         code = self.history.items.code(item)
         ids, scores = self.model.similar_items(code, N=min(as_count(k, "k") + 1, self.history.shape[1]))
         return [(self.product(i), s) for i, s in _found(ids, scores) if i != code][:k]
+
+    def with_items(self, ids: Any, features: Any, catalogue: Catalogue | None = None) -> Shop:
+        """A shop that also has new products, which nobody has bought yet; this one stays as it is.
+
+        ``ids``: unknown to the shop so far; ``features``: float32 (n, n_features), as the model was fitted with
+        ``item_features``. ``catalogue``: what is known of all products or of the new ones only. A service goes over to
+        the new shop by replacing one reference.
+        """
+        items = IdMap.from_chunks([self.history.items.to_array(), np.asarray(ids)])
+        model = AlternatingLeastSquares.from_parts(*self.model.to_parts())
+        added = model.add_items(features)
+        new = len(items) - self.history.shape[1]
+        if new != added.size:
+            raise InvalidArgument(f"features: expected one row for each of the {new} ids; got {added.size}")
+        history = replace(self.history, items=items, shape=(self.history.shape[0], len(items)))
+        known = self.catalogue.align(items) if self.catalogue is not None else None
+        if catalogue is not None:
+            known = catalogue.align(items) if known is None else known.updated(catalogue)
+        return Shop(model, history, known)
 
     def product(self, code: int) -> Product:
         """What is known of the item with this code."""
@@ -158,12 +202,6 @@ class Shop:
     @cached_property
     def _popularity(self) -> Popularity:
         return Popularity().fit(self.history)
-
-    def _row(self, row: int) -> Csr:
-        """One user's history as a matrix of one row."""
-        part = slice(int(self.history.indptr[row]), int(self.history.indptr[row + 1]))
-        indices, data = self.history.indices[part], self.history.data[part]
-        return Csr(np.array([0, indices.size], np.int64), indices, data, (1, self.history.shape[1]))
 
     def _because(
         self, row: int, own: Csr, items: list[int], reasons: int

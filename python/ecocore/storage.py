@@ -39,7 +39,7 @@ import numpy.typing as npt
 from . import _core
 from .errors import FormatError, InvalidArgument
 
-__all__ = ["read_folder", "read_manifest", "write_folder"]
+__all__ = ["check_target", "read_folder", "read_manifest", "write_folder"]
 
 FORMAT = "ecocore"
 FORMAT_VERSION = 1
@@ -81,6 +81,23 @@ def write_folder(
         raise OSError(
             e.errno, f"could not save the model ({e.strerror}); a model that was there before is whole", str(folder)
         ) from e
+
+
+def check_target(path: str | os.PathLike[str], kind: str) -> None:
+    """Raises what :func:`write_folder` would raise for this path, before the work whose result it is to hold is done.
+    Nothing is made or changed."""
+    folder = Path(path)
+    if folder.is_dir():
+        with _opened(folder) as fd:
+            _check_ours(fd, folder, kind)
+        if not os.access(folder, os.W_OK):
+            raise InvalidArgument(f"path: {folder} may not be written to; choose another path")
+    elif os.path.lexists(folder):
+        raise InvalidArgument(f"path: expected a folder or a new name; {folder} is a file; choose another path")
+    else:
+        parent = next((p for p in folder.absolute().parents if p.is_dir()), None)
+        if parent is None or not os.access(parent, os.W_OK):
+            raise InvalidArgument(f"path: {folder} cannot be made, since {parent} may not be written to")
 
 
 def read_folder(

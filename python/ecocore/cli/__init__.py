@@ -29,21 +29,33 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns 0, or 2 after an error that was explained on stderr."""
+    """Runs the command; returns 0, 2 after an error that was explained on stderr, or 130 after Ctrl-C."""
     args = parser().parse_args(argv)
     try:
         args.run(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None where the caller closed it
+            sys.stdout.flush()
     except EcocoreError as e:
-        print(f"ecocore: {e}", file=sys.stderr)
+        print(f"ecocore: {_with_option(str(e), args)}", file=sys.stderr)
         return 2
     except OSError as e:
         if isinstance(e, BrokenPipeError):  # the reader, e.g. `head`, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
-        print(f"ecocore: {e.filename or 'file'}: {e.strerror or e}", file=sys.stderr)
+        print(f"ecocore: {e.filename or 'output'}: {e.strerror or e}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("ecocore: stopped", file=sys.stderr)
         return 130
     return 0
+
+
+# Arguments of the library that the command line calls otherwise.
+_OPTIONS = {"num_threads": "--threads", "random_state": "--seed", "path": "--out", "weights": "--weight"}
+
+
+def _with_option(message: str, args: argparse.Namespace) -> str:
+    """An error of the library names its argument first: here that is an option."""
+    name, colon, rest = message.partition(":")
+    option = _OPTIONS.get(name) or (f"--{name.replace('_', '-')}" if name in vars(args) and name != "events" else name)
+    return f"{option}{colon}{rest}"

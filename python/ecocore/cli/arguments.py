@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..als import AlternatingLeastSquares
 from ..errors import InvalidArgument
 from ..event_reader import read_events
 from ..events import Events
 from ..interactions import Interactions
+from ..times import as_duration
 from .render import step
 
 # Columns of the log that may be named, with what each holds.
@@ -96,6 +98,20 @@ def model_parameters(args: argparse.Namespace) -> dict[str, Any]:
     return parameters
 
 
+def checked_model(args: argparse.Namespace) -> dict[str, Any]:
+    """The model's parameters, refused now rather than after the log was read; so are the options of weights."""
+    parameters = model_parameters(args)
+    AlternatingLeastSquares(**parameters)
+    if args.half_life is not None:
+        as_duration(args.half_life, "half_life")
+    if args.cap is not None and not args.cap > 0:
+        raise InvalidArgument(f"cap: expected a number above 0; got {args.cap}")
+    for kind, weight in _weights(args).items():
+        if not 0 <= weight < float("inf"):
+            raise InvalidArgument(f"weights: expected a finite number of at least 0 for {kind!r}; got {weight}")
+    return parameters
+
+
 def open_events(args: argparse.Namespace) -> Events:
     """Reads and cleans the log that the options describe, and prints what was dropped and why."""
     columns = {name: getattr(args, name) for name in COLUMNS if getattr(args, name) is not None}
@@ -110,12 +126,24 @@ def open_events(args: argparse.Namespace) -> Events:
 
 
 def weigh(args: argparse.Namespace, events: Events, **maps: Any) -> Interactions:
-    """The interactions of ``events`` under the options' weights; ``maps`` as of Events.interactions."""
+    """The interactions of ``events`` under the options' weights, and what they leave out, printed; ``maps`` as of
+    Events.interactions."""
     support = {} if maps else {"min_user_items": args.min_user_items, "min_item_users": args.min_item_users}
-    return events.interactions(
-        weights=_weights(args) or None, by=args.by, half_life=args.half_life, log=args.log, cap=args.cap,
-        strict=args.strict, **support, **maps,
-    )  # fmt: skip
+    with step("weighing"):
+        found = events.interactions(
+            weights=_weights(args) or None, by=args.by, half_life=args.half_life, log=args.log, cap=args.cap,
+            strict=args.strict, **support, **maps,
+        )  # fmt: skip
+    dropped = (found.report or {"rules": []})["rules"][len(events.report.rules) :]
+    for rule in dropped:
+        print(f"  {rule['rule']}: {rule['count']:,} {rule['unit']} left out, {rule['meaning']}")
+    if not maps and found.nnz == 0:
+        kinds = f"; types of events: {', '.join(events.event_types)}" if "event" in events.columns else ""
+        raise InvalidArgument(
+            "events: none is left under --weight, --min-user-items, --min-item-users or --last (see the counts above);"
+            f" ask for less{kinds}"
+        )
+    return found
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:

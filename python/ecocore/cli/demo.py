@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import storage
 from ..catalogue import Catalogue, read_catalogue
 from ..datasets import complete_journey
 from ..event_reader import read_events
@@ -38,11 +39,15 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     start = time.perf_counter()
+    if args.out:
+        storage.check_target(args.out, Shop.KIND)
     data = complete_journey()
     heading(f"{data.name}: what was read, what was dropped and why")
     with step("reading and cleaning the purchases"):
         events = read_events(data.events, **data.columns)
     with events:
+        if args.household is not None:
+            events.id_map("users").code(args.household)  # raises where there is none, before the work
         print(events.report)
         catalogue = read_catalogue(data.catalogue, **data.catalogue_columns)
         heading("How these households behave")
@@ -56,6 +61,7 @@ def run(args: argparse.Namespace) -> None:
             history = past.interactions(**WEIGHTS)
             test = future.interactions(users=history.users, items=history.items)
         catalogue = _shelf(catalogue.align(history.items), events.item_statistics(history.items)["price"])
+    household = _middling(history) if args.household is None else args.household
     print(f"train: all but the last {TEST_SPAN}, {history}\ntest:  the last {TEST_SPAN}, {test}")
     shop = Shop.train(
         history, catalogue=catalogue, factors=64, iterations=10, objective="ials", regularization=0.003,
@@ -68,7 +74,6 @@ def run(args: argparse.Namespace) -> None:
         " what a household does not know yet."
     )
 
-    household = _middling(history) if args.household is None else args.household
     heading(f"Household {household}: ten products that it has not bought yet")
     print(f"most bought of late: {', '.join(label(p) for p in _favourites(shop, household))}\n")
     print(recommendations(shop.recommend(household, 10)))

@@ -9,7 +9,8 @@ from ..baselines import Popularity, RepeatPurchases
 from ..evaluation import Recommender, evaluate
 from ..interactions import Interactions
 from ..shop import Shop
-from .arguments import add_event_options, add_model_options, model_parameters, open_events, positive_int, weigh
+from ..times import as_duration
+from .arguments import add_event_options, add_model_options, checked_model, open_events, positive_int, weigh
 from .render import heading, step, table
 
 METRICS = ("recall", "ndcg", "hit_rate", "mrr", "coverage")
@@ -25,7 +26,8 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    parameters = model_parameters(args)
+    parameters = checked_model(args)
+    as_duration(args.last, "last")
     with open_events(args) as events:
         if "time" in events.columns:
             past, future = events.split_by_time(last=args.last)

@@ -18,11 +18,12 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    for name, value in build_info().items():
-        print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
-    if args.model:
-        manifest = storage.read_manifest(args.model)
-        _, arrays = storage.read_folder(args.model, manifest["kind"], verify=True)
-        print(f"\n{args.model}: {manifest['kind']}, written by ecocore {manifest['ecocore']}, checksums right")
-        for name, array in arrays.items():
-            print(f"  {name}: {array.dtype} {array.shape}")
+    if args.model is None:
+        for name, value in build_info().items():
+            print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
+        return
+    manifest = storage.read_manifest(args.model)
+    _, arrays = storage.read_folder(args.model, manifest["kind"], verify=True)
+    print(f"{args.model}: {manifest['kind']}, written by ecocore {manifest['ecocore']}, checksums right")
+    for name, array in arrays.items():
+        print(f"  {name}: {array.dtype} {array.shape}")
