@@ -6,5 +6,7 @@ PYBIND11_MODULE(_core, m) {
   bind_errors(m);
   bind_runtime(m);
   bind_csr(m);
+  bind_recurrent(m);
+  bind_sessions(m);
   bind_topk(m);
 }
