@@ -136,6 +136,22 @@ struct RecurrentNet::Impl {
       }
   }
 
+  // Asks for what look_up will read at `t`: rows of a table lie anywhere in memory, and waiting for each of them would
+  // take longer than a step. Into the second-level cache, since the first is full of weights.
+  void prefetch(const Events& events, std::int64_t n, std::int64_t t, const Scratch& s) const {
+    constexpr std::int64_t kLine = 64 / sizeof(float);
+    for (std::size_t j = 0; j < tables.size(); ++j) {
+      const std::vector<float>& from = tables[j].raw.empty() ? tables[j].rows : tables[j].raw;
+      const std::int64_t size = tables[j].raw.empty() ? width : tables[j].depth;
+      for (std::int64_t i = 0; i < n; ++i) {
+        const auto at = static_cast<std::size_t>(i);
+        if (t >= s.length[at]) break;
+        const float* row = from.data() + events.ids[j][s.begin[at] + t] * size;
+        for (std::int64_t w = 0; w < size; w += kLine) __builtin_prefetch(row + w, 0, 2);
+      }
+    }
+  }
+
   // Advances rows order[begin, end) of the states; lengths fall along `order`.
   void advance_block(const Events& events, const std::vector<std::int64_t>& order, std::int64_t begin, std::int64_t end,
                      float* h, float* c, Scratch& s) const {
@@ -164,6 +180,7 @@ struct RecurrentNet::Impl {
       }
       if (active == 0) return;
       look_up(events, active, t, s);
+      prefetch(events, active, t + 1, s);
       for (std::int64_t l = 0; l < depth; ++l) {
         const Layer& layer = layers[at(l)];
         for (std::int64_t i = 0; i < active; ++i) {
