@@ -9,4 +9,8 @@ PYBIND11_MODULE(_core, m) {
   bind_recurrent(m);
   bind_sessions(m);
   bind_topk(m);
+  bind_evaluate(m);
+  bind_als(m);
+  bind_topk(m);
+  bind_evaluate(m);
 }

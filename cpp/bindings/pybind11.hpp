@@ -5,6 +5,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "bindings/gil.hpp"
+
 namespace ecocore::bindings {
 
 namespace py = pybind11;
@@ -16,5 +18,9 @@ void bind_csr(py::module_& m);
 void bind_recurrent(py::module_& m);
 void bind_sessions(py::module_& m);
 void bind_topk(py::module_& m);
+void bind_evaluate(py::module_& m);
+void bind_als(py::module_& m);
+void bind_topk(py::module_& m);
+void bind_evaluate(py::module_& m);
 
 }  // namespace ecocore::bindings

@@ -22,7 +22,7 @@ class Survivors {
             std::int16_t* codes)
       : items_(items),
         k_(static_cast<std::size_t>(k)),
-        capacity_(2 * k_ + 64),
+        capacity_(4 * k_ + 64),
         query_(query),
         codes_(query, dimensions, items.padded_dimensions(), codes),
         filter_(filter),

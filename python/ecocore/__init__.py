@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from ._core import __version__
+from .baselines import Popularity, RepeatPurchases
 from .errors import DeviceUnavailable, EcocoreError, FormatError, InvalidArgument, MissingExtra, NotFitted
+from .evaluation import evaluate, evaluate_candidates, ranking_metrics
+from .ids import IdMap
+from .interactions import Interactions
 from .runtime import build_info, get_num_threads, set_num_threads
 from .topk import TopKIndex, TopKResult
 
@@ -11,13 +15,20 @@ __all__ = [
     "DeviceUnavailable",
     "EcocoreError",
     "FormatError",
+    "IdMap",
+    "Interactions",
     "InvalidArgument",
     "MissingExtra",
     "NotFitted",
     "TopKIndex",
     "TopKResult",
+    "Popularity",
+    "RepeatPurchases",
     "__version__",
     "build_info",
+    "evaluate",
+    "evaluate_candidates",
     "get_num_threads",
+    "ranking_metrics",
     "set_num_threads",
 ]
