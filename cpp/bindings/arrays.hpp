@@ -17,7 +17,6 @@ using FloatArray = py::array_t<float, py::array::c_style>;
 using DoubleArray = py::array_t<double, py::array::c_style>;
 using Int32Array = py::array_t<std::int32_t, py::array::c_style>;
 using Int64Array = py::array_t<std::int64_t, py::array::c_style>;
-using DoubleArray = py::array_t<double, py::array::c_style>;
 using BoolArray = py::array_t<bool, py::array::c_style>;
 
 template <class Array>

@@ -226,6 +226,7 @@ void bind_sessions(py::module_& m) {
         out["expired"] = c.expired;
         out["forgotten"] = c.forgotten;
         out["late"] = c.late;
+        out["unknown"] = c.unknown;
         return out;
       });
 }

@@ -11,6 +11,4 @@ PYBIND11_MODULE(_core, m) {
   bind_topk(m);
   bind_evaluate(m);
   bind_als(m);
-  bind_topk(m);
-  bind_evaluate(m);
 }

@@ -20,7 +20,5 @@ void bind_sessions(py::module_& m);
 void bind_topk(py::module_& m);
 void bind_evaluate(py::module_& m);
 void bind_als(py::module_& m);
-void bind_topk(py::module_& m);
-void bind_evaluate(py::module_& m);
 
 }  // namespace ecocore::bindings

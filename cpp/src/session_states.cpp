@@ -326,6 +326,7 @@ struct SessionStates::Impl {
     counters.events += static_cast<std::int64_t>(events.size());
     counters.largest_batch = std::max(counters.largest_batch, static_cast<std::int64_t>(events.size()));
     counters.late += b.late;
+    counters.unknown += std::count(b.ids[0].begin(), b.ids[0].end(), 0);
     ++counters.batches;
   }
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from ._core import __version__
 from .baselines import Popularity, RepeatPurchases
+from .behavior import BehaviorModel
 from .errors import DeviceUnavailable, EcocoreError, FormatError, InvalidArgument, MissingExtra, NotFitted
 from .evaluation import evaluate, evaluate_candidates, ranking_metrics
 from .ids import IdMap
 from .interactions import Interactions
 from .runtime import build_info, get_num_threads, set_num_threads
+from .sessions import SessionStore
 from .topk import TopKIndex, TopKResult
 
 __all__ = [
+    "BehaviorModel",
     "DeviceUnavailable",
     "EcocoreError",
     "FormatError",
@@ -24,6 +27,7 @@ __all__ = [
     "TopKResult",
     "Popularity",
     "RepeatPurchases",
+    "SessionStore",
     "__version__",
     "build_info",
     "evaluate",

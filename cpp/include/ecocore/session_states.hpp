@@ -46,7 +46,8 @@ struct SessionEvent {
 };
 
 struct SessionCounters {
-  std::int64_t users = 0, events = 0, batches = 0, largest_batch = 0, evicted = 0, expired = 0, forgotten = 0, late = 0;
+  std::int64_t users = 0, events = 0, batches = 0, largest_batch = 0, evicted = 0, expired = 0, forgotten = 0, late = 0,
+               unknown = 0;  // events of row 0
 };
 
 // What is kept of many users, rows from the one touched longest ago to the latest.
