@@ -20,7 +20,7 @@ from .ids import IdMap
 from .onnx.contract import SequenceContract
 from .onnx.graph import GraphInfo, GraphLimits, read_graph
 from .onnx.session import Device, GraphSession
-from .recurrent import Engine, GraphEngine, NativeEngine, progress_slices
+from .recurrent import Engine, GraphEngine, NativeEngine, StateHead, progress_slices
 from .sequences import EventRows, Vocabulary
 from .storage import read_folder, read_manifest, write_folder
 from .topk import TopKIndex
@@ -168,10 +168,16 @@ class BehaviorModel:
         else:
             made, info = _graph_engine(
                 arrays["graph"].tobytes(), f"{where}: graph", device, limits, meta.get("roles"), vocabulary, num_threads,
-                meta["graph"]["sha256"],
+                meta["graph"]["sha256"], StateHead(meta, arrays, 0, num_threads) if has_weights else None,
             )  # fmt: skip
         return cls(
-            made, vocabulary, index, probability=str(meta["probability"]), sha256=sha256, info=info, parts=(meta, arrays)
+            made,
+            vocabulary,
+            index,
+            probability=str(meta["probability"]),
+            sha256=sha256,
+            info=info,
+            parts=(meta, arrays),
         )
 
     @classmethod
@@ -288,7 +294,11 @@ class BehaviorModel:
             raise InvalidArgument(f"initial: expected {_count(sequences)} states; got {len(initial)}")
         rows = self._vocabulary.rows(sequences, event_types, times, features, last_time=clock)
         h, c = self._zeros(len(rows)) if initial is None else (initial.h, initial.c)
-        return self._advance(rows, h, c, _reporter(progress))
+        encoded = self._advance(rows, h, c, _reporter(progress))
+        if initial is not None and not self._engine.output_of_state:
+            idle = np.diff(rows.indptr) == 0  # such an output is only there after an event: the former one stands
+            encoded.query[idle] = initial.query[idle]
+        return encoded
 
     def probabilities(self, sequences: Any, items: Any = None, **inputs: Any) -> FloatArray:
         """The probability of interest, float32 [sequences, items]: in the given items, in all that the model knows by
@@ -464,6 +474,7 @@ def _graph_engine(
     vocabulary: Vocabulary,
     num_threads: int,
     sha256: str | None,
+    head: StateHead | None = None,
 ) -> tuple[_GraphEngine, dict[str, Any]]:
     data, graph = read_graph(data, limits, where)
     if sha256 is not None and graph.sha256 != sha256:
@@ -481,7 +492,7 @@ def _graph_engine(
         if ids is not None:
             sizes.append(len(ids) + (1 if role == "event_types" else 2))
     session = GraphSession(data, device=device)
-    engine = _GraphEngine(session, contract, sizes, num_threads)
+    engine = _GraphEngine(session, contract, sizes, num_threads, head)
     return engine, {"cell": contract.cell, **_described(graph)}
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from . import _core
 from .arrays import Int32Array, Int64Array
-from .errors import FormatError, InvalidArgument
+from .errors import EcocoreError, FormatError, InvalidArgument
 from .onnx.contract import SequenceContract
 from .onnx.session import GraphSession
 from .runtime import get_num_threads
@@ -39,7 +39,12 @@ class Engine(Protocol):
     bitwise: bool  # whether a row's bits are the same in every batch and cut of time
 
     def advance(
-        self, indptr: Int64Array, ids: list[Int32Array], features: FloatArray | None, h: FloatArray, c: FloatArray | None
+        self,
+        indptr: Int64Array,
+        ids: list[Int32Array],
+        features: FloatArray | None,
+        h: FloatArray,
+        c: FloatArray | None,
     ) -> tuple[FloatArray, FloatArray | None, FloatArray]:
         """New h, c and the output [sequences, output_size] after each sequence's last event."""
         ...
@@ -49,13 +54,11 @@ class Engine(Protocol):
         ...
 
 
-class NativeEngine:
-    """The cells of the core, on CPU. ``weights`` are the arrays of a model folder (train/export.py lists them)."""
+class StateHead:
+    """What a model makes of its last layer's state: h itself or W h + b, scaled to a fixed length where it says so.
 
-    name = "native"
-    device = "cpu"
-    output_of_state = True
-    bitwise = True
+    ``weights`` are the arrays of a model folder (train/export.py lists them).
+    """
 
     def __init__(self, meta: Mapping[str, Any], weights: Mapping[str, Any], table_bytes: int, num_threads: int) -> None:
         def array(name: str) -> FloatArray:
@@ -64,37 +67,56 @@ class NativeEngine:
             out: FloatArray = np.ascontiguousarray(weights[name])
             return out
 
-        layers = [tuple(array(f"layer{i}_{part}") for part in "WRB") for i in range(int(meta["layers"]))]
-        tables = [("input_vectors", True), ("event_type_vectors", meta["event_types"]), ("gap_vectors", meta["gaps"])]
+        layers = [
+            (array(f"layer{i}_W"), array(f"layer{i}_R"), array(f"layer{i}_B")) for i in range(int(meta["layers"]))
+        ]
         project = (array("project_W"), array("project_b")) if meta["projection"] else (None, None)
-        self._net = _core.RecurrentNet(
-            meta["cell"], layers, [(array(n), 0) for n, there in tables if there], *project, table_bytes, num_threads
-        )
+        tables = [(array(name), 0) for name in self._tables(meta)] or [(np.zeros((1, 1), np.float32), 0)]
+        self.net = _core.RecurrentNet(meta["cell"], layers, tables, *project, table_bytes, num_threads)
         self._scale = None if meta["scale"] is None else np.float32(meta["scale"])
         self._num_threads = num_threads
-        self.layers, self.hidden = self._net.layers, self._net.hidden
-        self.has_cell = meta["cell"] == "lstm"
-        self.output_size = self._net.query_size
 
-    @property
-    def net(self) -> _core.RecurrentNet:
-        return self._net
-
-    def advance(
-        self, indptr: Int64Array, ids: list[Int32Array], features: FloatArray | None, h: FloatArray, c: FloatArray | None
-    ) -> tuple[FloatArray, FloatArray | None, FloatArray]:
-        h, c = h.copy(), None if c is None else c.copy()
-        self._net.advance(indptr, ids, h, c, self._num_threads)
-        return h, c, self.output(h)
+    def _tables(self, meta: Mapping[str, Any]) -> list[str]:
+        return []  # a head alone reads no events
 
     def output(self, h: FloatArray) -> FloatArray:
-        query = self._net.query(h, self._num_threads)
+        query = self.net.query(h, self._num_threads)
         if self._scale is None:
             return query
         # Row by row in index order: the same bits in every batch.
         length = np.sqrt(np.einsum("ij,ij->i", query, query, dtype=np.float64, optimize=False))
         out: FloatArray = (self._scale * (query / np.maximum(length, 1e-12)[:, None])).astype(np.float32)
         return out
+
+
+class NativeEngine(StateHead):
+    """The cells of the core, on CPU."""
+
+    name = "native"
+    device = "cpu"
+    output_of_state = True
+    bitwise = True
+
+    def __init__(self, meta: Mapping[str, Any], weights: Mapping[str, Any], table_bytes: int, num_threads: int) -> None:
+        super().__init__(meta, weights, table_bytes, num_threads)
+        self.layers, self.hidden, self.output_size = self.net.layers, self.net.hidden, self.net.query_size
+        self.has_cell = meta["cell"] == "lstm"
+
+    def _tables(self, meta: Mapping[str, Any]) -> list[str]:
+        names = {"input_vectors": True, "event_type_vectors": meta["event_types"], "gap_vectors": meta["gaps"]}
+        return [name for name, there in names.items() if there]
+
+    def advance(
+        self,
+        indptr: Int64Array,
+        ids: list[Int32Array],
+        features: FloatArray | None,
+        h: FloatArray,
+        c: FloatArray | None,
+    ) -> tuple[FloatArray, FloatArray | None, FloatArray]:
+        h, c = h.copy(), None if c is None else c.copy()
+        self.net.advance(indptr, ids, h, c, self._num_threads)
+        return h, c, self.output(h)
 
 
 class GraphEngine:
@@ -104,20 +126,27 @@ class GraphEngine:
     shortest row has left, and finished rows drop out. So nothing is ever padded, no row is ever sent without an event
     (the runtime would clear its state), and memory does not grow with the length.
 
-    Whether the runtime gives a row the same bits in every shape is tried out when the engine is made. Where it does
-    not, every run gets one and the same shape, one step of ``_FIXED_ROWS`` rows, filled up with copies of the first
+    Whether the runtime gives a row the same bits in every shape is tried out when the engine is made (ONNX Runtime does
+    for its LSTM, GRU and RNN on x86). Where it does not, or where an exporter has unrolled a loop over one step, every run gets one and the same shape, one step of ``_FIXED_ROWS`` rows, filled up with copies of the first
     row; where even that does not help, ``bitwise`` is False.
     """
 
     name = "onnxruntime"
     _FIXED_ROWS = 16
 
-    def __init__(self, session: GraphSession, contract: SequenceContract, sizes: list[int], num_threads: int) -> None:
-        self._session, self._contract = session, contract
+    def __init__(
+        self,
+        session: GraphSession,
+        contract: SequenceContract,
+        sizes: list[int],
+        num_threads: int,
+        head: StateHead | None = None,
+    ) -> None:
+        self._session, self._contract, self._head = session, contract, head
         self.device = session.device
         self.layers, self.hidden, self.has_cell = contract.layers, contract.hidden, contract.has_cell
         self.output_size = contract.output_size or contract.hidden
-        self.output_of_state = contract.output is None
+        self.output_of_state = contract.output is None or head is not None
         self._roles = [r for r in ("items", "event_types", "gaps") if r in contract.tensors]
         self._states = ["hn", "cn"] if contract.has_cell else ["hn"]
         # Large enough for the matrix products to run at their full rate, small enough to stay in cache.
@@ -126,15 +155,28 @@ class GraphEngine:
             self._steps = 1
         self._fixed = False
         self._num_threads = (num_threads or get_num_threads()) if self.device == "cpu" else 1
-        session.warm_up(contract.feeds(2, 1))
-        self._check_outputs()
-        self.bitwise = self._try_out(sizes)
-        if not self.bitwise:
-            self._fixed = True
+        try:
+            session.warm_up(contract.feeds(2, 1))
+            self._check_outputs()
             self.bitwise = self._try_out(sizes)
+            if not self.bitwise:
+                self._fixed = True
+                self.bitwise = self._try_out(sizes)
+        except Exception as e:
+            if isinstance(e, EcocoreError) and "ONNXRuntimeError" not in str(e):
+                raise
+            raise InvalidArgument(
+                f"graph: it fails when it is tried out ({str(e).strip().splitlines()[-1][:400]}); where an exporter has"
+                " frozen the time axis by unrolling a loop, export one step, items [batch, 1]"
+            ) from e
 
     def advance(
-        self, indptr: Int64Array, ids: list[Int32Array], features: FloatArray | None, h: FloatArray, c: FloatArray | None
+        self,
+        indptr: Int64Array,
+        ids: list[Int32Array],
+        features: FloatArray | None,
+        h: FloatArray,
+        c: FloatArray | None,
     ) -> tuple[FloatArray, FloatArray | None, FloatArray]:
         h, c = h.copy(), None if c is None else c.copy()
         lengths = np.diff(indptr)
@@ -157,7 +199,7 @@ class GraphEngine:
         return h, c, self.output(h) if self.output_of_state else out
 
     def output(self, h: FloatArray) -> FloatArray:
-        return np.ascontiguousarray(h[:, -1])
+        return np.ascontiguousarray(h[:, -1]) if self._head is None else self._head.output(h)
 
     def _advance_block(
         self,
@@ -191,9 +233,7 @@ class GraphEngine:
                     out[done] = results[-1][still:]
                 states, active = [s[:still] for s in states], still
 
-    def _run(
-        self, ids: list[Any], features: Any, states: list[FloatArray], with_output: bool
-    ) -> list[FloatArray]:
+    def _run(self, ids: list[Any], features: Any, states: list[FloatArray], with_output: bool) -> list[FloatArray]:
         """New states, rows first, and the output where it is asked for; every state of the result is finite."""
         contract = self._contract
         rows, steps = ids[0].shape
@@ -209,8 +249,8 @@ class GraphEngine:
         for role, state in zip(("h0", "c0"), states, strict=False):
             feeds[contract.name(role)] = np.ascontiguousarray(state.swapaxes(0, 1) if contract.stacked else state[:, 0])
         names = [contract.name(r) for r in self._states]
-        if with_output and contract.output:
-            names.append(contract.name(contract.output))
+        if with_output and not self.output_of_state:
+            names.append(contract.name(str(contract.output)))
         results = self._session.run(names, feeds)
         for i in range(len(states)):
             results[i] = results[i].swapaxes(0, 1) if contract.stacked else results[i][:, None]
@@ -260,7 +300,9 @@ class GraphEngine:
         for i, result in enumerate(whole):
             if result is None:
                 continue
-            if not np.array_equal(result, second[i]) or not np.array_equal(result, np.concatenate([a[i] for a in alone])):
+            if not np.array_equal(result, second[i]) or not np.array_equal(
+                result, np.concatenate([a[i] for a in alone])
+            ):
                 return False
         return True
 

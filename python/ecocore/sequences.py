@@ -99,9 +99,7 @@ class Vocabulary:
             gaps, clock, late = _gaps(indptr, seconds, clock, self.gap_boundaries)
         if self.gap_boundaries is not None:
             ids.append(gaps)
-        return EventRows(
-            indptr, ids, self._features(indptr, features), clock, int(np.count_nonzero(items == 0)), late
-        )
+        return EventRows(indptr, ids, self._features(indptr, features), clock, int(np.count_nonzero(items == 0)), late)
 
     def item_rows(self, ids: Any) -> Int32Array:
         """Rows of items; 0 for unknown ones."""
@@ -136,6 +134,8 @@ class Vocabulary:
             row = None
         if row is not None and type(x) is not bool:
             return row
+        if isinstance(x, str) and ids.kind == "int":  # numbers as text, as rows() takes them
+            return int(ids.codes([x], missing=-1)[0]) + 1
         kinds = (int, np.integer) if ids.kind == "int" else str
         if not isinstance(x, kinds) or isinstance(x, bool):
             expected = "a whole number" if ids.kind == "int" else "text"
@@ -179,7 +179,9 @@ def as_times(times: Any, size: int) -> Float64Array:
         raise InvalidArgument(f"times: expected {size}, one for each event; got {out.size}")
     if not np.isfinite(out).all():
         at = int(np.flatnonzero(~np.isfinite(out))[0])
-        raise InvalidArgument(f"times: expected finite seconds; got {out[at]} at event {at}; drop that event or its time")
+        raise InvalidArgument(
+            f"times: expected finite seconds; got {out[at]} at event {at}; drop that event or its time"
+        )
     return out
 
 
@@ -191,7 +193,13 @@ def _flat(sequences: Any, name: str) -> tuple[Int64Array, Any]:
     """(indptr, ids of all sequences, one after another)."""
     if isinstance(sequences, tuple) and len(sequences) == 2 and isinstance(sequences[0], np.ndarray):
         indptr, flat = np.ascontiguousarray(sequences[0], np.int64), sequences[1]
-        if indptr.ndim != 1 or indptr.size < 1 or indptr[0] != 0 or indptr[-1] != len(flat) or (np.diff(indptr) < 0).any():
+        if (
+            indptr.ndim != 1
+            or indptr.size < 1
+            or indptr[0] != 0
+            or indptr[-1] != len(flat)
+            or (np.diff(indptr) < 0).any()
+        ):
             raise InvalidArgument(
                 f"{name}: expected indptr to rise from 0 to the number of events ({len(flat)}); got {indptr[:5]}..."
             )

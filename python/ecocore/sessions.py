@@ -8,7 +8,6 @@ import time as clock
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from .arrays import Int32Array, as_count, describe
 from .behavior import BehaviorModel, Recommendations, _vocabulary
 from .errors import FormatError, InvalidArgument
 from .recurrent import NativeEngine
-from .sequences import EventRows, Vocabulary, _flat, _gaps, as_times
+from .sequences import EventRows, _gaps, as_times
 from .storage import read_folder, write_folder
 
 __all__ = ["SessionStore", "UserState"]
@@ -305,7 +304,9 @@ def _seconds(time: Any) -> float:
         seconds = float(time)
         if seconds - seconds == 0.0:
             return seconds
-    raise InvalidArgument(f"time: expected finite seconds or a datetime; got {describe(time)}; leave it out if not known")
+    raise InvalidArgument(
+        f"time: expected finite seconds or a datetime; got {describe(time)}; leave it out if not known"
+    )
 
 
 def _moved(old: Any, new: Any) -> Int32Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from .contract import SequenceContract
 from .graph import GraphInfo, GraphLimits, Tensor, read_graph
 from .session import GraphSession

@@ -158,7 +158,9 @@ class _Check:
         tensor = self.tensors[role]
         size = tensor.shape[axis]
         if not isinstance(size, int) or size < 1:
-            raise self.error(side, tensor.name, f"a fixed {what} (axis {axis})", str(tensor), f"export it with a fixed {what}")
+            raise self.error(
+                side, tensor.name, f"a fixed {what} (axis {axis})", str(tensor), f"export it with a fixed {what}"
+            )
         return size
 
     def contract(self) -> SequenceContract:

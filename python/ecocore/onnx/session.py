@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
 from ..arrays import as_count
@@ -163,7 +162,9 @@ class GraphSession:
         except Exception as e:
             if device == "cuda" and "CUDA" in str(e):
                 raise DeviceUnavailable(_no_cuda(str(e).splitlines()[0])) from e
-            raise InvalidArgument(f"graph: ONNX Runtime {runtime.__version__} cannot load it: {e}; export it again") from e
+            raise InvalidArgument(
+                f"graph: ONNX Runtime {runtime.__version__} cannot load it: {e}; export it again"
+            ) from e
         session.disable_fallback()
         got = session.get_providers()
         if device == "cuda" and "CUDAExecutionProvider" not in got:
@@ -201,4 +202,3 @@ def _explain(e: Exception, device: str) -> Exception:
     if type(e).__name__ == "InvalidArgument":
         return InvalidArgument(f"graph: {text}")
     return e
-
