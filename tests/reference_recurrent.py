@@ -110,7 +110,8 @@ def graph_bytes(meta, arrays, *, opset=18, batch="batch", time="time", lengths=T
     for i in range(layers):
         used[f"i{i}"] = np.array([i], np.int64)
         states = [add("Gather", [f"{s}0", f"i{i}"], [f"{s}0_{i}"]) for s in ("hc" if lstm else "h")]
-        add(meta["cell"].upper(), [x, f"layer{i}_W", f"layer{i}_R", f"layer{i}_B", "lengths" if lengths else "", *states],
+        weights = [f"layer{i}_{part}" for part in "WRB"]
+        add(meta["cell"].upper(), [x, *weights, "lengths" if lengths else "", *states],
             [f"y{i}", *(f"{s}n_{i}" for s in ("hc" if lstm else "h"))], hidden_size=hidden,
             **({"linear_before_reset": 1} if meta["cell"] == "gru" else {}))  # fmt: skip
         x = add("Squeeze", [f"y{i}", "one"], [f"x{i + 1}"])
@@ -134,8 +135,8 @@ def graph_bytes(meta, arrays, *, opset=18, batch="batch", time="time", lengths=T
     inputs += [value(f"{s}0", TensorProto.FLOAT, state) for s in ("hc" if lstm else "h")]
     outputs = [value(f"{s}n", TensorProto.FLOAT, state) for s in ("hc" if lstm else "h")]
     outputs.append(value("state", TensorProto.FLOAT, [batch, meta["query"]]))
-    graph = helper.make_graph(nodes, "g", inputs, outputs,
-                              [numpy_helper.from_array(np.ascontiguousarray(v), k) for k, v in used.items()])  # fmt: skip
+    constants = [numpy_helper.from_array(np.ascontiguousarray(v), k) for k, v in used.items()]
+    graph = helper.make_graph(nodes, "g", inputs, outputs, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
     if edit is not None:
         edit(model)

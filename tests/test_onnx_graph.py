@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 
@@ -35,7 +36,7 @@ def test_reads_what_onnx_itself_reads(good):
 
 
 def test_every_truncation_is_refused_or_a_whole_smaller_message(good):
-    for size in [*range(0, 200), *range(200, len(good), 97), len(good) - 1]:
+    for size in [*range(200), *range(200, len(good), 97), len(good) - 1]:
         with pytest.raises(FormatError, match=r"cut short|expected opset"):
             read_graph(good[:size])
 
@@ -46,14 +47,16 @@ def test_random_damage_never_gets_past_as_an_unknown_exception(good):
         data = bytearray(good)
         for at in random.integers(0, len(data), 5):
             data[at] = random.integers(256)
-        try:
+        with contextlib.suppress(FormatError):
             read_graph(bytes(data))
-        except FormatError:
-            pass
 
 
-def with_node(node, **kwargs):
-    return graph_bytes(*model_arrays("lstm"), extra_nodes=[node], **kwargs)
+def node(op, domain=""):
+    return helper.make_node(op, ["state"], ["z"], domain=domain)
+
+
+def with_node(extra, **kwargs):
+    return graph_bytes(*model_arrays("lstm"), extra_nodes=[extra], **kwargs)
 
 
 def external(model):
@@ -78,12 +81,12 @@ BODY = helper.make_graph([], "body", [], [])
     [
         (lambda: graph_bytes(*model_arrays(), edit=external), "lie in another file.*one single file"),
         (lambda: graph_bytes(*model_arrays(), edit=external_in_subgraph), "'hidden' lie in another file"),
-        (lambda: with_node(helper.make_node("Evil", ["state"], ["z"], domain="my.ops")), "custom operator 'my.ops::Evil'"),
-        (lambda: with_node(helper.make_node("FusedMatMul", ["state"], ["z"], domain="com.microsoft")), "custom operator"),
+        (lambda: with_node(node("Evil", domain="my.ops")), "custom operator 'my.ops::Evil'"),
+        (lambda: with_node(node("FusedMatMul", domain="com.microsoft")), "custom operator"),
         (lambda: with_node(helper.make_node("NoSuchThing", ["state"], ["z"])), "outside the list of known ones"),
         (lambda: with_node(helper.make_node("Loop", [], ["z"], body=BODY)), "control flow .Loop. is refused"),
         (lambda: with_node(helper.make_node("If", ["c"], ["z"], then_branch=BODY, else_branch=BODY)), "control flow"),
-        (lambda: graph_bytes(*model_arrays(), opset=22), "expected opset 13 to 21; got 22; export with opset_version=18"),
+        (lambda: graph_bytes(*model_arrays(), opset=22), "opset 13 to 21; got 22; export with opset_version=18"),
         (lambda: graph_bytes(*model_arrays(), opset=7), "got 7"),
         (lambda: b"", "cut short"),
         (lambda: b"PK\x03\x04 not a graph", "cut short|something else"),
@@ -153,7 +156,7 @@ def resize(name, axis, size):
         (retype("items", TensorProto.FLOAT), "'items': expected int64 or int32 for role 'items'; got float32"),
         (retype("lengths", TensorProto.INT64), "'lengths': expected int32"),
         (retype("h0", TensorProto.DOUBLE), "'h0': expected float32 for role 'h0'; got float64"),
-        (resize("items", 0, 1), "'items': expected a symbolic batch .axis 0.; got int64 .1, time.; export with dynamic_axes"),
+        (resize("items", 0, 1), "'items': expected a symbolic batch .axis 0.; got int64 .1, time.; export"),
         (resize("h0", 1, 1), "'h0': expected a symbolic batch"),
         (resize("items", 1, 50), "'items': expected a symbolic time"),
         (resize("h0", 2, 0), "'h0': expected a fixed hidden size"),
@@ -196,8 +199,10 @@ def test_cuda_that_is_absent_raises_and_auto_falls_back(runtime, good):
 
 
 def test_missing_and_doubled_runtimes_name_the_remedy(monkeypatch, good):
-    monkeypatch.setattr(session_module, "installed_distributions", lambda: dict.fromkeys(session_module._DISTRIBUTIONS, "1"))
-    with pytest.raises(MissingExtra, match="both installed.*pip uninstall"):
+    monkeypatch.setattr(
+        session_module, "installed_distributions", lambda: dict.fromkeys(session_module._DISTRIBUTIONS, "1")
+    )
+    with pytest.raises(MissingExtra, match=r"both installed.*pip uninstall"):
         GraphSession(good, device="cpu")
     monkeypatch.setattr(session_module, "installed_distributions", dict)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)

@@ -150,7 +150,7 @@ def test_reference_matches_onnx():
     from onnx.reference import ReferenceEvaluator
 
     for cell in ("lstm", "gru"):
-        meta, arrays = model_arrays(cell, hidden=6, dim=4)
+        _, arrays = model_arrays(cell, hidden=6, dim=4)
         node = onnx.helper.make_node(cell.upper(), ["x", "w", "r", "b"], ["y", "h"], hidden_size=6,
                                      **({"linear_before_reset": 1} if cell == "gru" else {}))  # fmt: skip
         w, r, b = (arrays[f"layer0_{p}"] for p in "WRB")

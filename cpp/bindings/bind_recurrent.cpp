@@ -17,7 +17,8 @@ std::unique_ptr<RecurrentNet> make(const std::string& cell, const std::vector<La
   for (const auto& [w, r, b] : layers) {
     weights.push_back({matrix_view(w, "W"), matrix_view(r, "R"), b ? b->data() : nullptr});
     if (b && b->size() != 2 * w.shape(0))
-      throw InvalidArgument("B: expected " + std::to_string(2 * w.shape(0)) + " values; got " + std::to_string(b->size()));
+      throw InvalidArgument("B: expected " + std::to_string(2 * w.shape(0)) + " values; got " +
+                            std::to_string(b->size()));
   }
   std::vector<EventTable> events;
   for (const auto& [embedding, offset] : tables) events.push_back({matrix_view(embedding, "embedding"), offset});

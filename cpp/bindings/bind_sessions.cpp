@@ -34,7 +34,8 @@ std::string key_of(py::handle user) {
     }
     return "s" + std::string(text, static_cast<std::size_t>(size));
   }
-  throw InvalidArgument("user: expected a whole number or text; got " + std::string(py::str(py::type::of(user).attr("__name__"))));
+  throw InvalidArgument("user: expected a whole number or text; got " +
+                        std::string(py::str(py::type::of(user).attr("__name__"))));
 }
 
 using Users = std::variant<Int64Array, py::list>;
@@ -58,8 +59,8 @@ py::object user_of(const std::string& key) {
   return py::int_(user);
 }
 
-// A network in native code, or any Python callable with the same contract: it gets (indptr, list of ids, h, c) as arrays
-// it may keep, and returns the new (h, c or None, query).
+// A network in native code, or any Python callable with the same contract: it gets (indptr, list of ids, h, c) as
+// arrays it may keep, and returns the new (h, c or None, query).
 SessionStates::Advance native(const RecurrentNet& net, bool has_query) {
   return [&net, has_query](const Events& events, float* h, float* c, float* query) {
     const int threads = events.rows < 256 ? 1 : 0;  // waking the pool costs more than a small batch
@@ -85,7 +86,8 @@ SessionStates::Advance python(py::object f, std::int64_t state, std::int64_t que
     const auto copy = [&](std::size_t i, py::ssize_t columns, float* to) {
       if (!to) return;
       const auto a = out[i].cast<FloatArray>();
-      require(a.ndim() == 2 && a.shape(0) == rows && a.shape(1) == columns, "advance: expected states of the model's shape");
+      require(a.ndim() == 2 && a.shape(0) == rows && a.shape(1) == columns,
+              "advance: expected states of the model's shape");
       std::memcpy(to, a.data(), static_cast<std::size_t>(a.nbytes()));
     };
     copy(0, width, h);

@@ -18,8 +18,8 @@ struct RecurrentKernels {
   int lanes;
 
   // out[r] = start[r] + x[r] . panels, for each of `rows`; start and out in the order of the panels.
-  using Project = void (*)(const GatePanels& panels, std::int64_t rows, const float* const* x, const float* const* start,
-                           float* const* out);
+  using Project = void (*)(const GatePanels& panels, std::int64_t rows, const float* const* x,
+                           const float* const* start, float* const* out);
   Project project_rnn, project_gru, project_lstm;
 
   // One event for each row: h_out and c from h_in, c and the row's pre-activation `input` (W x + bias). `bias` is the

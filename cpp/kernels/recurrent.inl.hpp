@@ -107,8 +107,7 @@ void step_tile(const GatePanels& p, std::int64_t block, const float* bias, const
   const auto at = [&](int b, int g) { return ((block + b) * kGates + g) * F32::kLanes; };
   for (int b = 0; b < kBlocks; ++b)
     for (int g = 0; g < kGates; ++g)
-      for (int r = 0; r < kRows; ++r)
-        t.sum[b][g][r] = F32::load((kApart && g == 2 ? bias : input[r]) + at(b, g));
+      for (int r = 0; r < kRows; ++r) t.sum[b][g][r] = F32::load((kApart && g == 2 ? bias : input[r]) + at(b, g));
   t.multiply(p, block, h_in);
   for (int r = 0; r < kRows; ++r)
     for (int b = 0; b < kBlocks; ++b) {
@@ -126,9 +125,9 @@ constexpr int tile_rows() {
   return (kRegisters - 1) / (Cell::kGates == 1 ? 5 : Cell::kGates + 1);
 }
 
-// Calls f.template operator()<blocks, rows>(first block, first row) for the tiles of all rows and blocks. Blocks are the
-// outer loop, so that a block's weights stay in the nearest cache; single rows take several blocks at once instead, for
-// enough independent sums to hide the latency of a multiply-add.
+// Calls f.template operator()<blocks, rows>(first block, first row) for the tiles of all rows and blocks. Blocks are
+// the outer loop, so that a block's weights stay in the nearest cache; single rows take several blocks at once instead,
+// for enough independent sums to hide the latency of a multiply-add.
 template <class Cell, class F>
 void for_tiles(std::int64_t blocks, std::int64_t rows, const F& f) {
   constexpr int kRows = tile_rows<Cell>();

@@ -45,16 +45,17 @@ struct Layer {
 
 struct Table {
   std::int64_t size = 0;
-  std::vector<float> rows;     // [size, width]: start + W x for the first table, W x for the others; or
-  std::vector<float> raw;      // [size, depth]: the embedding itself, multiplied on the fly
-  std::vector<float> panels;   // W of this table's columns, for `raw`
+  std::vector<float> rows;    // [size, width]: start + W x for the first table, W x for the others; or
+  std::vector<float> raw;     // [size, depth]: the embedding itself, multiplied on the fly
+  std::vector<float> panels;  // W of this table's columns, for `raw`
   std::int64_t depth = 0;
 };
 
 void require_finite(const float* p, std::int64_t n, const char* what) {
   for (std::int64_t i = 0; i < n; ++i)
     if (!(p[i] - p[i] == 0.0f))
-      throw InvalidArgument(std::string(what) + ": expected finite weights, got NaN or inf; train or export the model again");
+      throw InvalidArgument(std::string(what) +
+                            ": expected finite weights, got NaN or inf; train or export the model again");
 }
 
 }  // namespace
@@ -235,7 +236,8 @@ RecurrentNet::RecurrentNet(Cell cell, const std::vector<LayerWeights>& layers, c
     require(from.input.rows == gate_rows && from.recurrent.rows == gate_rows && from.recurrent.cols == net->hidden,
             where + ": expected W and R with " + std::to_string(gate_rows) + " rows and R with " +
                 std::to_string(net->hidden) + " columns");
-    require(l == 0 || from.input.cols == net->hidden, where + ": expected W with as many columns as the layer below has units");
+    require(l == 0 || from.input.cols == net->hidden,
+            where + ": expected W with as many columns as the layer below has units");
     require_finite(from.input.data, from.input.size(), "W");
     require_finite(from.recurrent.data, from.recurrent.size(), "R");
     if (from.bias) require_finite(from.bias, 2 * gate_rows, "B");
@@ -337,8 +339,9 @@ void RecurrentNet::advance(const Events& events, float* h, float* c, int threads
     for (std::int64_t i = 0; i < total; ++i) {
       const std::int32_t id = events.ids[j][i];
       if (id < 0 || id >= net.tables[j].size)
-        throw InvalidArgument("events: expected ids from 0 to " + std::to_string(net.tables[j].size - 1) + " in input " +
-                              std::to_string(j) + "; got " + std::to_string(id) + " at position " + std::to_string(i));
+        throw InvalidArgument("events: expected ids from 0 to " + std::to_string(net.tables[j].size - 1) +
+                              " in input " + std::to_string(j) + "; got " + std::to_string(id) + " at position " +
+                              std::to_string(i));
     }
   if (net.cell != Cell::kLstm) c = nullptr;
 

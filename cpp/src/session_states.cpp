@@ -125,11 +125,21 @@ struct SessionStates::Impl {
   std::int64_t last_batch = 1, queued_events = 0;
 
   Impl(SessionShape s, SessionOptions o, Advance a)
-      : shape(std::move(s)), options(o), advance(std::move(a)), h(o.capacity, shape.state),
-        c(o.capacity, shape.has_cell ? shape.state : 0), query(o.capacity, shape.query), last_time(o.capacity, 1),
-        last_used(o.capacity, 1), count(o.capacity, 1), older(o.capacity, 1), newer(o.capacity, 1),
+      : shape(std::move(s)),
+        options(o),
+        advance(std::move(a)),
+        h(o.capacity, shape.state),
+        c(o.capacity, shape.has_cell ? shape.state : 0),
+        query(o.capacity, shape.query),
+        last_time(o.capacity, 1),
+        last_used(o.capacity, 1),
+        count(o.capacity, 1),
+        older(o.capacity, 1),
+        newer(o.capacity, 1),
         items(o.capacity, o.history),
-        types(o.capacity, shape.has_types ? o.history : 0), kept(o.capacity, 1), times(o.capacity, o.history) {
+        types(o.capacity, shape.has_types ? o.history : 0),
+        kept(o.capacity, 1),
+        times(o.capacity, o.history) {
     slots.reserve(at(std::min<std::int64_t>(o.capacity, 4 << 20)));  // growing later would stall a call
   }
 
@@ -155,9 +165,7 @@ struct SessionStates::Impl {
     return state == kLeading;
   }
 
-  static std::int64_t size(const Request& r) {
-    return r.events ? static_cast<std::int64_t>(r.events->size()) : 0;
-  }
+  static std::int64_t size(const Request& r) { return r.events ? static_cast<std::int64_t>(r.events->size()) : 0; }
 
   // The leader's batch: itself, at the front of the queue, and those behind it that fit.
   std::vector<Request*> take() {
@@ -220,10 +228,10 @@ struct SessionStates::Impl {
   // ---- events ----
 
   struct Batch {
-    std::vector<std::string_view> users;          // distinct
-    std::vector<std::int64_t> indptr, order;      // events of each user, in order of arrival
-    std::vector<std::vector<std::int32_t>> ids;   // per input
-    std::vector<double> times, last_time;         // per event; per user, before the batch and then after
+    std::vector<std::string_view> users;         // distinct
+    std::vector<std::int64_t> indptr, order;     // events of each user, in order of arrival
+    std::vector<std::vector<std::int32_t>> ids;  // per input
+    std::vector<double> times, last_time;        // per event; per user, before the batch and then after
     std::vector<float> h, c, query;
     std::int64_t late = 0;
   };
@@ -264,7 +272,9 @@ struct SessionStates::Impl {
     for (std::size_t i = 0; i < n; ++i) b.order[at(next[at(user_of[i])]++)] = static_cast<std::int64_t>(i);
   }
 
-  bool is_expired(std::int32_t slot, double now) const { return options.ttl > 0 && now - *last_used.row(slot) > options.ttl; }
+  bool is_expired(std::int32_t slot, double now) const {
+    return options.ttl > 0 && now - *last_used.row(slot) > options.ttl;
+  }
 
   void gather(Batch& b, double now) const {
     const auto users = static_cast<std::int64_t>(b.users.size());
@@ -282,8 +292,8 @@ struct SessionStates::Impl {
     }
   }
 
-  // The inputs of the network, and what becomes of the users' clocks: a time before the user's latest counts as a gap of
-  // zero and does not set the clock back.
+  // The inputs of the network, and what becomes of the users' clocks: a time before the user's latest counts as a gap
+  // of zero and does not set the clock back.
   void prepare(const std::vector<const SessionEvent*>& events, Batch& b) const {
     const std::size_t n = events.size();
     b.ids.assign(1u + (shape.has_types ? 1u : 0u) + (shape.has_gaps ? 1u : 0u), std::vector<std::int32_t>(n));
@@ -321,7 +331,8 @@ struct SessionStates::Impl {
       if (shape.has_cell) std::copy_n(b.c.data() + row * shape.state, shape.state, c.row(slot));
       std::copy_n(b.query.data() + row * shape.query, shape.query, query.row(slot));
       *last_time.row(slot) = b.last_time[u];
-      for (std::int64_t p = b.indptr[u]; p < b.indptr[u + 1]; ++p) remember(slot, b.ids[0][at(p)], type_at(b, p), b.times[at(p)]);
+      for (std::int64_t p = b.indptr[u]; p < b.indptr[u + 1]; ++p)
+        remember(slot, b.ids[0][at(p)], type_at(b, p), b.times[at(p)]);
     }
     counters.events += static_cast<std::int64_t>(events.size());
     counters.largest_batch = std::max(counters.largest_batch, static_cast<std::int64_t>(events.size()));
@@ -511,9 +522,9 @@ void SessionStates::replace(const SessionDump& d) {
   const SessionShape& shape = impl_->shape;
   const auto users = static_cast<std::int64_t>(d.users.size());
   const auto has = [&](const auto& v, std::int64_t n) { return static_cast<std::int64_t>(v.size()) == n; };
-  require(users <= impl_->options.capacity, "restore: expected at most capacity = " +
-                                                std::to_string(impl_->options.capacity) + " users; got " +
-                                                std::to_string(users) + "; make the store larger");
+  require(users <= impl_->options.capacity,
+          "restore: expected at most capacity = " + std::to_string(impl_->options.capacity) + " users; got " +
+              std::to_string(users) + "; make the store larger");
   bool ok = has(d.h, users * shape.state) && has(d.c, shape.has_cell ? users * shape.state : 0) &&
             has(d.query, users * shape.query) && has(d.last_time, users) && has(d.last_used, users) &&
             has(d.count, users) && has(d.indptr, users + 1) && d.indptr[0] == 0 && has(d.items, d.indptr.back()) &&
@@ -522,7 +533,9 @@ void SessionStates::replace(const SessionDump& d) {
     ok = d.indptr[at(u + 1)] >= d.indptr[at(u)] && d.count[at(u)] >= d.indptr[at(u + 1)] - d.indptr[at(u)];
   for (float v : d.h) ok = ok && std::isfinite(v);
   for (float v : d.c) ok = ok && std::isfinite(v);
-  require(ok, "restore: expected finite states and histories that fit the store and the model; the snapshot is damaged or of another model");
+  require(ok,
+          "restore: expected finite states and histories that fit the store and the model; the snapshot is damaged or "
+          "of another model");
   impl_->alone([&] {
     Impl& m = *impl_;
     std::lock_guard lock(m.data);

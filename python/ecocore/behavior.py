@@ -1,4 +1,4 @@
-"""Users' behaviour by a recurrent network: from what they did to a state, interest in every item, and the best items."""
+"""Users' behaviour by a recurrent network: from what they did to a state, interest in items, and the best items."""
 
 from __future__ import annotations
 
@@ -134,10 +134,10 @@ class BehaviorModel:
         """The model of a folder.
 
         ``device``: "cpu", "cuda" (raises DeviceUnavailable where it cannot be had) or "auto": native code on the CPU
-        where the folder holds plain weights, as one event at a time is quickest there; for other graphs CUDA where it is
-        there, else the CPU. ``engine``: "native" is the library's own code, "onnxruntime" runs the folder's graph.
-        ``table_bytes``: native code multiplies the item table ahead (4 x hidden floats an item) if it fits into so much.
-        ``limits``: what a graph may contain.
+        where the folder holds plain weights, as one event at a time is quickest there; for other graphs CUDA where it
+        is there, else the CPU. ``engine``: "native" is the library's own code, "onnxruntime" runs the folder's graph.
+        ``table_bytes``: native code multiplies the item table ahead (4 x hidden floats an item for LSTM) if it fits
+        into so much. ``limits``: what a graph may contain.
 
         Raises FormatError for a damaged folder or a refused graph, InvalidArgument for a graph that does not fit the
         contract, MissingExtra where ONNX Runtime is needed and absent.
@@ -146,7 +146,8 @@ class BehaviorModel:
         where = str(path)
         if meta.get("contract") not in _CONTRACTS:
             raise FormatError(
-                f"{where}: expected contract {_CONTRACTS[-1]}; got {meta.get('contract')!r}; upgrade ecocore or train again"
+                f"{where}: expected contract {_CONTRACTS[-1]}; got {meta.get('contract')!r};"
+                " upgrade ecocore or train again"
             )
         hashes = {name: entry["sha256"] for name, entry in read_manifest(path)["arrays"].items()}
         sha256 = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
@@ -167,8 +168,8 @@ class BehaviorModel:
             info["table_ahead"] = made.net.projected
         else:
             made, info = _graph_engine(
-                arrays["graph"].tobytes(), f"{where}: graph", device, limits, meta.get("roles"), vocabulary, num_threads,
-                meta["graph"]["sha256"], StateHead(meta, arrays, 0, num_threads) if has_weights else None,
+                arrays["graph"].tobytes(), f"{where}: graph", device, limits, meta.get("roles"), vocabulary,
+                num_threads, meta["graph"]["sha256"], StateHead(meta, arrays, 0, num_threads) if has_weights else None,
             )  # fmt: skip
         return cls(
             made,
@@ -228,8 +229,8 @@ class BehaviorModel:
             index = TopKIndex(item_vectors, bias=item_bias, num_threads=num_threads)
             if index.factors.shape != (len(vocabulary.items), made.output_size):
                 raise InvalidArgument(
-                    f"item_vectors: expected shape ({len(vocabulary.items)}, {made.output_size}), a row for every item and"
-                    f" a column for each number of the graph's {made.output_name!r}; got {index.factors.shape}"
+                    f"item_vectors: expected shape ({len(vocabulary.items)}, {made.output_size}), a row for every item"
+                    f" and a column for each number of the graph's {made.output_name!r}; got {index.factors.shape}"
                 )
             meta["item_bias"] = item_bias is not None
             zero = np.zeros((1, made.output_size), np.float32)
@@ -241,7 +242,7 @@ class BehaviorModel:
                 f"item_vectors: expected them, because {where} has no output 'probabilities' over all items"
                 f" (float32 [batch, {len(vocabulary.items)}]); got none"
             )
-        hashes = {name: hashlib.sha256(np.ascontiguousarray(a)).hexdigest() for name, a in arrays.items()}
+        hashes = {name: hashlib.sha256(np.ascontiguousarray(a).data).hexdigest() for name, a in arrays.items()}
         sha256 = hashlib.sha256(json.dumps([hashes, meta], sort_keys=True).encode()).hexdigest()
         model = cls(made, vocabulary, index, probability=probability, sha256=sha256, info=info, parts=(meta, arrays))
         model._check_columns(where)
@@ -319,8 +320,8 @@ class BehaviorModel:
         deny: Any = None,
         **inputs: Any,
     ) -> Recommendations:
-        """The k best items after each sequence. ``exclude_seen`` leaves out what is in the sequence itself; ``allow`` and
-        ``deny`` are item ids for all. ``inputs`` as for :meth:`encode`."""
+        """The k best items after each sequence. ``exclude_seen`` leaves out what is in the sequence itself; ``allow``
+        and ``deny`` are item ids for all. ``inputs`` as for :meth:`encode`."""
         rows = self._vocabulary.rows(sequences) if exclude_seen else None
         encoded = self.encode(sequences, **inputs)
         exclude = None
@@ -393,15 +394,17 @@ class BehaviorModel:
             return np.ascontiguousarray(p if codes is None else p[:, codes])
         wanted = np.arange(len(self.items)) if codes is None else np.unique(codes)
         scores = np.empty((len(query), len(self.items)), np.float32)
-        # In the order of scores, and back to that of items: the canonical score of the index, the same bits in any batch.
+        # In the order of scores, and back to that of items: the canonical score of the index, same bits in any batch.
         for begin in range(0, len(query), 256):
             found = self._index.search(query[begin : begin + 256], wanted.size, allow=wanted)
             np.put_along_axis(scores[begin : begin + 256], found.ids, found.scores, axis=1)
         x = scores[:, wanted if codes is None else codes].astype(np.float64)
         if self._probability == "sigmoid":
-            return (1.0 / (1.0 + np.exp(-np.clip(x, -700, 700)))).astype(np.float32)
+            sigmoid: FloatArray = (1.0 / (1.0 + np.exp(-np.clip(x, -700, 700)))).astype(np.float32)
+            return sigmoid
         e = np.exp(x - x.max(axis=1, keepdims=True))
-        return (e / e.sum(axis=1, keepdims=True)).astype(np.float32)
+        softmax: FloatArray = (e / e.sum(axis=1, keepdims=True)).astype(np.float32)
+        return softmax
 
     def recommend_for(
         self, query: FloatArray, k: int, *, exclude: Any = None, allow: Any = None, deny: Any = None
@@ -417,7 +420,7 @@ class BehaviorModel:
             codes, scores = _best(query[:, -len(self.items) :], k, exclude, allow, deny)
         return Recommendations(_named(self.items, codes), scores)
 
-    # ---- within --------------------------------------------------------------------------------------------------------
+    # ---- within ------------------------------------------------------------------------------------------------------
 
     def _zeros(self, rows: int) -> tuple[FloatArray, FloatArray | None]:
         shape = (rows, self._engine.layers, self._engine.hidden)

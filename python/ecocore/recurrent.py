@@ -1,7 +1,7 @@
 """The two engines that advance recurrent states over events: native code, and ONNX Runtime for any graph that fits.
 
-Both hold to one contract: ``advance`` takes states [sequences, layers, hidden] over the events of each sequence and gives
-new ones; a sequence without events keeps its state bit for bit; a result depends on the sequence's own events alone.
+Both hold to one contract: ``advance`` takes states [sequences, layers, hidden] over the events of each sequence and
+gives new ones; a sequence without events keeps its state bit for bit; a result depends on the sequence's own events.
 """
 
 from __future__ import annotations
@@ -24,19 +24,22 @@ from .runtime import get_num_threads
 __all__ = ["Engine", "GraphEngine", "NativeEngine"]
 
 FloatArray = npt.NDArray[np.float32]
+Features = FloatArray | None
 
 
 class Engine(Protocol):
     """What a model asks of that which runs it."""
 
     name: str
-    device: str
     layers: int
     hidden: int
     has_cell: bool
     output_size: int
     output_of_state: bool  # whether the output is a function of h, so that it need not be kept
     bitwise: bool  # whether a row's bits are the same in every batch and cut of time
+
+    @property
+    def device(self) -> str: ...
 
     def advance(
         self,
@@ -72,7 +75,7 @@ class StateHead:
         ]
         project = (array("project_W"), array("project_b")) if meta["projection"] else (None, None)
         tables = [(array(name), 0) for name in self._tables(meta)] or [(np.zeros((1, 1), np.float32), 0)]
-        self.net = _core.RecurrentNet(meta["cell"], layers, tables, *project, table_bytes, num_threads)
+        self.net = _core.RecurrentNet(meta["cell"], layers, tables, project[0], project[1], table_bytes, num_threads)
         self._scale = None if meta["scale"] is None else np.float32(meta["scale"])
         self._num_threads = num_threads
 
@@ -127,8 +130,8 @@ class GraphEngine:
     (the runtime would clear its state), and memory does not grow with the length.
 
     Whether the runtime gives a row the same bits in every shape is tried out when the engine is made (ONNX Runtime does
-    for its LSTM, GRU and RNN on x86). Where it does not, or where an exporter has unrolled a loop over one step, every run gets one and the same shape, one step of ``_FIXED_ROWS`` rows, filled up with copies of the first
-    row; where even that does not help, ``bitwise`` is False.
+    for its LSTM, GRU and RNN on x86). Where it does not, every run gets one and the same shape, one step of
+    ``_FIXED_ROWS`` rows, filled up with copies of the last row; where even that does not help, ``bitwise`` is False.
     """
 
     name = "onnxruntime"
@@ -242,23 +245,21 @@ class GraphEngine:
             ids, states = [a[fill] for a in ids], [s[fill] for s in states]
             features = None if features is None else features[fill]
         feeds = contract.feeds(len(ids[0]), steps)
-        for role, values in zip(self._roles, ids, strict=True):
-            feeds[contract.name(role)] = np.ascontiguousarray(values, feeds[contract.name(role)].dtype)
+        for name, values in zip(map(contract.name, self._roles), ids, strict=True):
+            feeds[name] = np.ascontiguousarray(values, feeds[name].dtype)
         if features is not None:
             feeds[contract.name("features")] = np.ascontiguousarray(features)
-        for role, state in zip(("h0", "c0"), states, strict=False):
-            feeds[contract.name(role)] = np.ascontiguousarray(state.swapaxes(0, 1) if contract.stacked else state[:, 0])
+        for slot, state in zip(("h0", "c0"), states, strict=False):
+            feeds[contract.name(slot)] = np.ascontiguousarray(state.swapaxes(0, 1) if contract.stacked else state[:, 0])
         names = [contract.name(r) for r in self._states]
         if with_output and not self.output_of_state:
             names.append(contract.name(str(contract.output)))
         results = self._session.run(names, feeds)
         for i in range(len(states)):
             results[i] = results[i].swapaxes(0, 1) if contract.stacked else results[i][:, None]
-        for role, result in zip([*self._states, contract.output], results, strict=False):
+        for name, result in zip(names, results, strict=True):
             if not np.isfinite(result).all():
-                raise InvalidArgument(
-                    f"graph: output {contract.name(str(role))!r} has NaN or inf; its weights overflow or are broken"
-                )
+                raise InvalidArgument(f"graph: output {name!r} has NaN or inf; its weights overflow or are broken")
         return [r[:rows] for r in results]
 
     def _check_outputs(self) -> None:
@@ -310,5 +311,5 @@ class GraphEngine:
 def progress_slices(indptr: Int64Array, events: int) -> list[tuple[int, int]]:
     """Ranges of sequences with about so many events each."""
     total = int(indptr[-1])
-    cuts = np.searchsorted(indptr, np.arange(events, total, events), side="left") if total > events else []
-    return list(itertools.pairwise(sorted({0, *(int(x) for x in cuts), indptr.size - 1}))) or [(0, 0)]
+    cuts = np.searchsorted(indptr, np.arange(events, max(total, events), events), side="left")
+    return list(itertools.pairwise(sorted({0, *cuts.tolist(), indptr.size - 1}))) or [(0, 0)]

@@ -90,9 +90,8 @@ class SessionStore:
         self._shape = (engine.layers, engine.hidden)
         self._history = as_count(history, "history", minimum=0)
         boundaries = vocabulary.gap_boundaries
-        native = isinstance(engine, NativeEngine)
         self._states = _core.SessionStates(
-            engine.net if native else self._advance,
+            engine.net if isinstance(engine, NativeEngine) else self._advance,
             state=engine.layers * engine.hidden,
             has_cell=engine.has_cell,
             query=0 if engine.output_of_state else engine.output_size,
@@ -127,8 +126,8 @@ class SessionStore:
     # ---- events ------------------------------------------------------------------------------------------------------
 
     def append(self, user: int | str, item: Any, *, event_type: Any = None, time: Any = None) -> None:
-        """Advances the user's state by one event. An unknown item counts as the out-of-vocabulary row; ``time`` is in
-        seconds (or a datetime); one before the user's latest counts as a gap of zero and does not set the clock back."""
+        """Advances the user's state by one event. An unknown item counts as the out-of-vocabulary row; ``time`` is
+        seconds or a datetime; one before the user's latest counts as a gap of zero and does not set the clock back."""
         self._states.append(
             user if type(user) is int else _key(user),
             self._item_row(item),
@@ -171,7 +170,8 @@ class SessionStore:
         engine = self._model.engine
         if engine.output_of_state:
             h = np.zeros((1, *self._shape), np.float32) if found is None else found[0].reshape(1, *self._shape)
-            return engine.output(h)[0]
+            query: FloatArray = engine.output(h)[0]
+            return query
         return np.zeros(engine.output_size, np.float32) if found is None else found[2]
 
     def recommend(self, user: int | str, k: int, *, allow: Any = None, deny: Any = None) -> Recommendations:
@@ -182,7 +182,8 @@ class SessionStore:
 
     def probabilities(self, user: int | str, items: Any = None) -> FloatArray:
         """The user's interest in the given (or all) items, float32 [items]."""
-        return self._model.probabilities_of(self.query(user)[None], items)[0]
+        p: FloatArray = self._model.probabilities_of(self.query(user)[None], items)[0]
+        return p
 
     # ---- keeping and forgetting --------------------------------------------------------------------------------------
 
@@ -191,7 +192,7 @@ class SessionStore:
         return self._states.forget([_key(u) for u in users])
 
     def snapshot(self, path: str | os.PathLike[str]) -> None:
-        """Writes all states and histories to a folder, atomically; events wait meanwhile only for the copy in memory."""
+        """Writes all states and histories to a folder, atomically; events wait only for a copy in memory."""
         d = self._states.dump()
         users = d.pop("users")
         vocabulary = self._model.vocabulary
@@ -219,14 +220,14 @@ class SessionStore:
         if meta.get("model") != self._model.sha256:
             raise InvalidArgument(
                 f"path: {path} holds states of another model ({str(meta.get('model'))[:12]}..., this one is"
-                f" {self._model.sha256[:12]}...); states of two models cannot mix: use replay(path), which runs the kept"
-                " events through this model"
+                f" {self._model.sha256[:12]}...); states of two models cannot mix: use replay(path), which runs the"
+                " kept events through this model"
             )
         self._states.replace(users=_stored_users(meta, arrays, path), **_internal(arrays, path))
 
     def replay(self, source: SessionStore | str | os.PathLike[str]) -> None:
-        """Replaces all that is held by the users of another model's store or snapshot, their states made anew by running
-        their kept events (the last ``history`` of each) through this model.
+        """Replaces all that is held by the users of another model's store or snapshot, their states made anew by
+        running their kept events (the last ``history`` of each) through this model.
 
         An item that the other model did not know stays unknown. A user of whom no event was kept begins anew.
         """

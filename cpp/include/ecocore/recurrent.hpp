@@ -1,8 +1,8 @@
 // Recurrent networks over sequences of events: RNN, GRU and LSTM cells that advance many users at once.
 //
-// An event is a small set of ids (the item, perhaps the event's type and a bucket of the time since the last event). What
-// the first layer makes of an id before it meets the state, W x + b, is computed once for every id and then looked up:
-// half of the operations of an LSTM with equal widths. Where that table would pass `table_bytes`, the embedding is
+// An event is a small set of ids (the item, perhaps the event's type and a bucket of the time since the last event).
+// What the first layer makes of an id before it meets the state, W x + b, is computed once for every id and then looked
+// up: half of the operations of an LSTM with equal widths. Where that table would pass `table_bytes`, the embedding is
 // multiplied on the fly instead; the order of summation, and so every bit, is the same.
 //
 // A row's result depends on its own events and state alone: the same bits alone, in any batch, in any cut of time, on

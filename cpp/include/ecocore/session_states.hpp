@@ -1,10 +1,10 @@
 // The recurrent state of every user, advanced one event at a time.
 //
 // States lie in plain float arrays of fixed capacity (memory is taken as slots are first used), found by a hash of the
-// user's key; when all slots are taken, the user who was touched longest ago makes room. Any number of threads may call:
-// a lone caller goes straight through; callers that arrive while another's events are being advanced wait in a queue, and
-// the first of them advances all that wait in one batch. The queue keeps its order, so a user's events are applied in the
-// order in which their calls arrived.
+// user's key; when all slots are taken, the user who was touched longest ago makes room. Any number of threads may
+// call: a lone caller goes straight through; callers that arrive while another's events are being advanced wait in a
+// queue, and the first of them advances all that wait in one batch. The queue keeps its order, so a user's events are
+// applied in the order in which their calls arrived.
 //
 // A call that throws has changed nothing.
 #pragma once
@@ -22,20 +22,20 @@
 namespace ecocore {
 
 struct SessionShape {
-  std::int64_t state = 0;        // floats of h: layers * hidden
-  bool has_cell = false;         // LSTM: as many floats of c
-  std::int64_t query = 0;        // floats of the query that is kept beside the state; 0 = it is not kept
-  bool has_types = false;        // the second input is the event's type
-  bool has_gaps = false;         // the last input is a bucket of the time since the user's last event
-  std::vector<double> gap_edges; // rising seconds: a gap g is in bucket 1 + #{edges <= g}; bucket 0 = not known
+  std::int64_t state = 0;         // floats of h: layers * hidden
+  bool has_cell = false;          // LSTM: as many floats of c
+  std::int64_t query = 0;         // floats of the query that is kept beside the state; 0 = it is not kept
+  bool has_types = false;         // the second input is the event's type
+  bool has_gaps = false;          // the last input is a bucket of the time since the user's last event
+  std::vector<double> gap_edges;  // rising seconds: a gap g is in bucket 1 + #{edges <= g}; bucket 0 = not known
 };
 
 struct SessionOptions {
-  std::int64_t capacity = 0;      // users
-  double ttl = 0;                 // seconds without an event after which a user is forgotten; 0 = never
-  std::int64_t history = 0;       // last events that are kept for a replay
-  std::int64_t max_batch = 0;     // events that are advanced together at most
-  double max_delay = 0;           // seconds that a batch may wait for callers that were there a moment ago
+  std::int64_t capacity = 0;   // users
+  double ttl = 0;              // seconds without an event after which a user is forgotten; 0 = never
+  std::int64_t history = 0;    // last events that are kept for a replay
+  std::int64_t max_batch = 0;  // events that are advanced together at most
+  double max_delay = 0;        // seconds that a batch may wait for callers that were there a moment ago
 };
 
 struct SessionEvent {

@@ -1,4 +1,4 @@
-"""Neural graphs, run by ONNX Runtime: checked before they load, held to a contract, on the device that was asked for."""
+"""Neural graphs, run by ONNX Runtime: checked before they load, held to a contract, on the device asked for."""
 
 from __future__ import annotations
 

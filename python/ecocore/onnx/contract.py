@@ -176,8 +176,8 @@ class _Check:
                 self.dynamic(role, "input", 0, "batch")
         time = self.tensors["items"].shape[1]
         if isinstance(time, int) and time != 1:
-            raise self.error("input", self.tensors["items"].name, "a symbolic time (axis 1), or 1 for a graph of one step",
-                             str(self.tensors["items"]), _DYNAMIC)  # fmt: skip
+            items, expected = self.tensors["items"], "a symbolic time (axis 1), or 1 for a graph of one step"
+            raise self.error("input", items.name, expected, str(items), _DYNAMIC)
 
         state = self.ranked("h0", "input", (2, 3), "[layers, batch, hidden] or [batch, hidden]")
         stacked = len(state.shape) == 3
@@ -194,8 +194,8 @@ class _Check:
             for axis, size in ((0, layers), (2, hidden)) if stacked else ((1, hidden),):
                 # An output's dimension may be left open by an exporter; the warm-up run then settles it.
                 if isinstance(tensor.shape[axis], int) and tensor.shape[axis] != size:
-                    raise self.error(side, tensor.name, f"{size} on axis {axis} as in h0", str(tensor), "return the state"
-                                     " in the form in which it is taken")  # fmt: skip
+                    remedy = "return the state in the form in which it is taken"
+                    raise self.error(side, tensor.name, f"{size} on axis {axis} as in h0", str(tensor), remedy)
 
         features = 0
         if "features" in self.tensors:
@@ -215,7 +215,5 @@ class _Check:
         if output is not None:
             self.ranked(output, "output", (2,), "[batch, n]")
             size = self.fixed(output, "output", 1, "width")
-        return SequenceContract(
-            self.tensors, "lstm" if "c0" in self.tensors else "gru or rnn", layers, hidden, stacked, time == 1, features,
-            output, size,
-        )  # fmt: skip
+        cell = "lstm" if "c0" in self.tensors else "gru or rnn"
+        return SequenceContract(self.tensors, cell, layers, hidden, stacked, time == 1, features, output, size)

@@ -1,8 +1,8 @@
 """The only place that makes an ONNX Runtime session.
 
-What a session really runs on is asked of the session: the runtime lists providers that cannot run, and falls back to the
-CPU in silence. Threads are explicit and do not spin, so that a service's other threads keep their cores. Sessions are
-made on first use in each process: one that was made before a fork is not touched again, nor freed, in the child.
+What a session really runs on is asked of the session: the runtime lists providers that cannot run, and falls back to
+the CPU in silence. Threads are explicit and do not spin, so that a service's other threads keep their cores. Sessions
+are made on first use in each process: one that was made before a fork is not touched again, nor freed, in the child.
 """
 
 from __future__ import annotations
