@@ -187,6 +187,8 @@ class GraphEngine:
         order = np.argsort(-lengths, kind="stable")
         order = order[: int(np.count_nonzero(lengths))]
         rows = self._FIXED_ROWS if self._fixed else self._rows
+        if order.size and not self._fixed:  # of short sequences more at once, as many events a run as else
+            rows *= max(1, self._steps // int(lengths[order[0]]))
         blocks = [order[i : i + rows] for i in range(0, order.size, rows)]
 
         def run(block: Int64Array) -> None:
