@@ -13,6 +13,7 @@ from ._core import __version__
 if typing.TYPE_CHECKING:
     from .als import AlternatingLeastSquares
     from .baselines import Popularity, RepeatPurchases
+    from .behavior import BehaviorModel
     from .catalogue import Catalogue, read_catalogue
     from .cleaning import CleaningReport
     from .errors import DeviceUnavailable, EcocoreError, FormatError, InvalidArgument, MissingExtra, NotFitted
@@ -23,12 +24,14 @@ if typing.TYPE_CHECKING:
     from .ids import IdMap
     from .interactions import Interactions
     from .runtime import build_info, get_num_threads, set_num_threads
+    from .sessions import SessionStore
     from .shop import Product, Recommendation, Shop
     from .topk import TopKIndex, TopKResult
 
 _HOMES = {
     "als": ("AlternatingLeastSquares",),
     "baselines": ("Popularity", "RepeatPurchases"),
+    "behavior": ("BehaviorModel",),
     "catalogue": ("Catalogue", "read_catalogue"),
     "cleaning": ("CleaningReport",),
     "errors": ("DeviceUnavailable", "EcocoreError", "FormatError", "InvalidArgument", "MissingExtra", "NotFitted"),
@@ -39,6 +42,7 @@ _HOMES = {
     "ids": ("IdMap",),
     "interactions": ("Interactions",),
     "runtime": ("build_info", "get_num_threads", "set_num_threads"),
+    "sessions": ("SessionStore",),
     "shop": ("Product", "Recommendation", "Shop"),
     "topk": ("TopKIndex", "TopKResult"),
 }
@@ -46,6 +50,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AlternatingLeastSquares",
+    "BehaviorModel",
     "Catalogue",
     "CleaningReport",
     "DeviceUnavailable",
@@ -63,6 +68,7 @@ __all__ = [
     "Product",
     "Recommendation",
     "RepeatPurchases",
+    "SessionStore",
     "Shop",
     "TopKIndex",
     "TopKResult",
