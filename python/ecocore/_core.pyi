@@ -43,6 +43,7 @@ class TopKIndex:
         exclude: tuple[_I64, _I32] | None,
         num_threads: int,
     ) -> tuple[_I64, _F32]: ...
+
 # ---- evaluate ----
 def ranking_metrics(
     ids: _I64,
@@ -62,6 +63,7 @@ def candidate_ranks(items: _I64, scores: _F64, ties_favour_test: bool, num_threa
 def recommend_popular(
     order: _I64, score: _F32, indptr: _I64, indices: _I32, data: _F32 | None, repeat: bool, k: int, num_threads: int = 0
 ) -> tuple[_I64, _F32]: ...
+
 # ---- als ----
 def als_gram(factors: _F32, num_threads: int = 0) -> npt.NDArray[np.float64]: ...
 def als_half_sweep(

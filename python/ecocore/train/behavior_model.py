@@ -22,6 +22,8 @@ from .report import TrainingReport
 
 __all__ = ["behavior"]
 
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
 
 def behavior(
     sequences: Iterable[Any],
@@ -40,6 +42,7 @@ def behavior(
     popularity_exponent: float = 0.5,
     dropout: float = 0.2,
     item_dropout: float = 0.01,
+    precision: Literal["float32", "bfloat16"] = "float32",
     min_count: int = 1,
     max_length: int = 50,
     epochs: int = 10,
@@ -71,7 +74,9 @@ def behavior(
 
     ``dropout``: of the cell's inputs and outputs. ``item_dropout``: share of input items replaced by the
     out-of-vocabulary row, so that it learns what an unknown item means. ``min_count``: rarer items are out of
-    vocabulary. ``max_length``: longer sequences are cut into pieces of so many steps.
+    vocabulary. ``max_length``: longer sequences are cut into pieces of so many steps. ``precision`` of the product of
+    queries and candidates, half of a step's time: ``"bfloat16"`` makes it about 3 times faster on processors with
+    AVX-512 BF16 or AMX, and slower on others; the weights stay float32.
 
     ``validation``: the share of sequences held out, from the end of the list (the newest, if it is in order of time);
     ``"last"``: the last event of every sequence; other sequences (without types and times); or ``None``. All items are
@@ -87,6 +92,7 @@ def behavior(
     start = time.perf_counter()
     _check_choice(cell, "cell", CELLS)
     _check_choice(loss, "loss", LOSSES)
+    _check_choice(precision, "precision", PRECISIONS)
     sizes = {"dim": dim, "hidden": hidden, "layers": layers, "min_count": min_count, "max_length": max_length}
     sizes |= {"epochs": epochs, "batch": batch, "k": k, "patience": patience}
     for name, value in sizes.items():
@@ -135,6 +141,7 @@ def behavior(
         negatives=negatives,
         popularity_exponent=popularity_exponent,
         item_dropout=item_dropout,
+        precision=PRECISIONS[precision],
         k=k,
         last_only=last_only,
         filter_seen=filter_seen,

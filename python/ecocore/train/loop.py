@@ -42,6 +42,7 @@ class Plan:
     negatives: int | None  # drawn a batch; None: all items are candidates
     popularity_exponent: float
     item_dropout: float
+    precision: torch.dtype  # of the factors of the product of queries and candidates
     k: int  # recall@k and MRR@k are watched
     last_only: bool  # of a held-out sequence only the last event is predicted
     filter_seen: bool
@@ -175,7 +176,8 @@ def _step(
     outputs = taken[0] if net.shape.tied else taken[1]
     x = nn.functional.embedding(torch.from_numpy(items), net.input_vectors(taken[0]))
     queries = net(x, *_side_inputs(batch))[valid]
-    scores = queries @ net.output_vectors(outputs)[1:].T
+    candidates = net.output_vectors(outputs)[1:]
+    scores = (queries.to(plan.precision) @ candidates.to(plan.precision).T).float()
     if net.shape.item_bias:
         scores = scores + taken[-1][1:]
     loss = plan.loss(scores, targets, sampler.inclusion(rows[1:], targets.numel()))
