@@ -39,7 +39,7 @@ DATA = Path(os.environ.get("ECOCORE_DATA", Path(__file__).parents[1] / ".." / "s
 
 # What held-out parts of the training data chose.
 RECIPES: dict[str, dict[str, Any]] = {
-    "diginetica": {"epochs": 8},
+    "diginetica": {"epochs": 8, "hidden": 256, "dropout": 0.25},
     "Toys_and_Games": {"epochs": 16, "batch": 128, "dropout": 0.4, "negatives": 1024},
     "Sports_and_Outdoors": {"epochs": 16, "batch": 128, "dropout": 0.4, "negatives": 1024},
 }
@@ -155,6 +155,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--cell", choices=["lstm", "gru", "rnn"])
+    parser.add_argument("--precision", choices=["float32", "bfloat16"])
     parser.add_argument("--loss", choices=["sampled_softmax", "bpr_max", "bce"])
     parser.add_argument("--validate", action="store_true", help="hold out a part of the training data and show epochs")
     parser.add_argument("--no-counts", action="store_true", help="leave out the counting rows")
@@ -192,7 +193,7 @@ def run(name: str, options: argparse.Namespace) -> None:
             )
             show(row, ranks, filtered, time.perf_counter() - start)
     recipe = dict(RECIPES[name])
-    recipe |= {key: value for key in ("epochs", "cell", "loss") if (value := getattr(options, key))}
+    recipe |= {key: value for key in ("epochs", "cell", "loss", "precision") if (value := getattr(options, key))}
     if recipe.get("loss") in ("bce", "bpr_max"):
         recipe |= {"scale": None}
     validation = None

@@ -71,7 +71,7 @@ def test_inclusion_is_how_often_an_item_is_in_the_set():
     random = np.random.default_rng(0)
     counts = np.array([0, 100, 50, 10, 5, 1, 0])
     sampler = loop._Sampler(counts, 0.5, 4)
-    hits, trials = np.zeros(counts.size), 4000
+    hits, trials = np.zeros(counts.size), 4000  # the batch: three events
     for _ in range(trials):
         targets = random.choice(counts.size, 3, p=counts / counts.sum())[None]
         batch = Batch(np.zeros_like(targets), targets, targets > 0, np.array([3]), None, None)

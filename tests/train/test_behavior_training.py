@@ -55,6 +55,14 @@ def test_every_cell_and_loss_learns_who_follows_whom(tmp_path, options):
     assert report.epochs[-1].loss < report.epochs[0].loss
 
 
+def test_items_that_only_begin_sequences_do_not_disturb(tmp_path):
+    """They are candidates because they are in the batch, though never targets."""
+    data = [[1000 + i, *walk] for i, walk in enumerate(cycles(300))]
+    report = behavior(data, out=tmp_path / "m", epochs=12, k=3, **SMALL)
+    assert report.epochs[-1].loss < 2.0  # log(330) = 5.8 for a guess; one in six targets is one
+    assert max(e.recall for e in report.epochs) > 0.7  # the first target of each sequence is a guess
+
+
 def test_memory_is_used_not_only_the_last_item(tmp_path):
     report = behavior(echoes(600), out=tmp_path / "m", epochs=15, k=1, patience=15, **SMALL)
     # 3 of the 5 targets of a sequence can be told from two before; the first is a coin of 12 sides.

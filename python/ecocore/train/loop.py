@@ -79,8 +79,8 @@ class _Sampler:
     def __init__(self, counts: Int64Array, exponent: float, draws: int | None) -> None:
         self.draws = draws
         self.rows = counts.size
-        self.share = counts / max(counts.sum(), 1)  # of the targets of a batch
-        weights = np.where(counts > 0, counts.astype(np.float64), 0.0) ** exponent * (counts > 0)
+        self.share = counts / max(counts.sum(), 1)  # of the events of a batch
+        weights = counts.astype(np.float64) ** exponent * (counts > 0)
         self.probability = weights / weights.sum()
         self.cumulative = np.cumsum(self.probability)
 
@@ -92,11 +92,12 @@ class _Sampler:
         parts = [np.zeros(1, np.int64), batch.items.ravel(), batch.targets.ravel(), np.minimum(drawn, self.rows - 1)]
         return np.unique(np.concatenate(parts))
 
-    def inclusion(self, rows: Int64Array, targets: int) -> Tensor:
-        """float32 [rows]: the probability that an item is among the draws or the batch's targets."""
+    def inclusion(self, rows: Int64Array, events: int) -> Tensor:
+        """float32 [rows]: the probability that an item is among the draws or the batch's events, input or target: all
+        are candidates."""
         if self.draws is None:
             return torch.ones(rows.size)
-        absent = self.draws * np.log1p(-self.probability[rows]) + targets * np.log1p(-self.share[rows])
+        absent = self.draws * np.log1p(-self.probability[rows]) + events * np.log1p(-self.share[rows])
         return torch.from_numpy(np.maximum(-np.expm1(absent), 1e-9).astype(np.float32))
 
 
@@ -112,7 +113,7 @@ def fit(
     adam = torch.optim.Adam(dense, lr=plan.learning_rate)
     tables = [_Rows(net.items)] + ([] if net.shape.tied else [_Rows(net.outputs)])
     tables += [_Rows(net.bias)] if net.shape.item_bias else []
-    sampler = _Sampler(_target_counts(training, net.shape.items), plan.popularity_exponent, plan.negatives)
+    sampler = _Sampler(_counts(training, net.shape.items), plan.popularity_exponent, plan.negatives)
     total = plan.epochs * -(-int((training.lengths >= 2).sum()) // plan.batch)
     done, history, interrupted = 0, list[EpochReport](), False
     best, best_state = -1.0, None
@@ -180,7 +181,7 @@ def _step(
     scores = (queries.to(plan.precision) @ candidates.to(plan.precision).T).float()
     if net.shape.item_bias:
         scores = scores + taken[-1][1:]
-    loss = plan.loss(scores, targets, sampler.inclusion(rows[1:], targets.numel()))
+    loss = plan.loss(scores, targets, sampler.inclusion(rows[1:], int(batch.lengths.sum()) + len(batch.lengths)))
     adam.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
     nn.utils.clip_grad_norm_(net.parameters(), GRADIENT_NORM)
@@ -200,10 +201,8 @@ def _side_inputs(batch: Batch) -> tuple[Tensor | None, Tensor | None]:
     )
 
 
-def _target_counts(sequences: Sequences, rows: int) -> Int64Array:
-    target = np.ones(sequences.items.size, bool)
-    target[sequences.indptr[:-1][sequences.lengths > 0]] = False
-    counts = np.bincount(sequences.items[target], minlength=rows)
+def _counts(sequences: Sequences, rows: int) -> Int64Array:
+    counts = np.bincount(sequences.items, minlength=rows)
     counts[0] = 0
     return counts
 
