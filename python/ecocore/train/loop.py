@@ -129,7 +129,7 @@ def fit(
                 if count:
                     loss_sum += count * _step(net, adam, tables, sampler, batch, plan, random, rate, done)
                     positions += count
-                if plan.progress:
+                if plan.progress and sys.stderr.isatty():  # in a log, a line an epoch is enough
                     mean = loss_sum / max(positions, 1)
                     _show(f"epoch {epoch}/{plan.epochs}  {100 * done / total:3.0f} %  loss {mean:.4f}")
             seconds = time.perf_counter() - start
@@ -253,4 +253,5 @@ def _restore(net: BehaviorNet, state: tuple[dict[str, Tensor], Tensor, Tensor, T
 
 
 def _show(text: str, end: str = "") -> None:
-    print(f"\r{text:<78}", end=end, file=sys.stderr, flush=True)
+    start = "\r" if sys.stderr.isatty() else ""
+    print(f"{start}{text:<78}", end=end, file=sys.stderr, flush=True)
