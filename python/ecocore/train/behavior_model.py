@@ -1,0 +1,223 @@
+"""``ecocore.train.behavior``: from lists of item ids to an exported model."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from ..arrays import as_count
+from ..errors import InvalidArgument
+from .data import GAP_BOUNDARIES, Sequences, Vocabulary, hold_out_last, split, windows
+from .export import save
+from .loop import Plan, fit
+from .losses import LOSSES
+from .model import CELLS, BehaviorNet, Shape
+from .report import TrainingReport
+
+__all__ = ["behavior"]
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def behavior(
+    sequences: Iterable[Any],
+    *,
+    out: str | os.PathLike[str],
+    event_types: Iterable[Any] | None = None,
+    times: Iterable[Any] | None = None,
+    cell: Literal["lstm", "gru", "rnn"] = "lstm",
+    dim: int = 128,
+    hidden: int = 128,
+    layers: int = 1,
+    tied: bool = True,
+    loss: Literal["sampled_softmax", "bpr_max", "bce"] = "sampled_softmax",
+    scale: float | None = 14.0,
+    negatives: int | None = 2048,
+    popularity_exponent: float = 0.5,
+    dropout: float = 0.2,
+    item_dropout: float = 0.01,
+    precision: Literal["float32", "bfloat16"] = "float32",
+    min_count: int = 1,
+    max_length: int = 50,
+    epochs: int = 10,
+    batch: int = 256,
+    learning_rate: float = 3e-3,
+    validation: float | Literal["last"] | Iterable[Any] | None = 0.05,
+    filter_seen: bool = False,
+    k: int = 20,
+    patience: int = 3,
+    seed: int = 0,
+    progress: bool = True,
+) -> TrainingReport:
+    """Trains a recurrent model to predict the next item, and writes it to the folder ``out`` (see ``export.py``).
+
+    ``sequences``: for each subject (a session or a user) the list or array of its item ids, whole numbers or text,
+    oldest first. ``event_types``: for each subject as many ids (``"view"``, ``"buy"``), embedded and added to the
+    items. ``times``: for each subject as many rising times in seconds; the gap to the event before is bucketed by
+    doubling and added as well.
+
+    ``cell``, ``dim`` (of the item vectors), ``hidden``, ``layers``: the size; a subject's state is ``layers`` times
+    ``hidden`` numbers (twice that for LSTM). ``tied``: one table serves as input and output, else the output has its
+    own, of ``hidden`` columns. ``scale``: scores are ``scale`` times the cosine of query and item; ``None`` takes inner
+    products and, except for ``bpr_max``, a bias for each item.
+
+    ``loss``: ``"sampled_softmax"``, ``"bpr_max"`` or ``"bce"`` (a sigmoid for each item). ``negatives``: items drawn a
+    batch, with probability proportional to count ** ``popularity_exponent``, beside the batch's own; ``None``: all
+    items. The classic sigmoid model is ``tied=False, loss="bce", scale=None, negatives=None, dropout=0.5``. Only
+    ``bce`` without a scale gives calibrated sigmoids.
+
+    ``dropout``: of the cell's inputs and outputs. ``item_dropout``: share of input items replaced by the
+    out-of-vocabulary row, so that it learns what an unknown item means. ``min_count``: rarer items are out of
+    vocabulary. ``max_length``: longer sequences are cut into pieces of so many steps. ``precision`` of the product of
+    queries and candidates, half of a step's time: ``"bfloat16"`` makes it about 3 times faster on processors with
+    AVX-512 BF16 or AMX, and slower on others; the weights stay float32.
+
+    ``validation``: the share of sequences held out, from the end of the list (the newest, if it is in order of time);
+    ``"last"``: the last event of every sequence; other sequences (without types and times); or ``None``. All items are
+    ranked for every held-out event (those before it left out if ``filter_seen``), and the epoch with the best
+    MRR@``k`` is exported; training ends after ``patience`` epochs without a better one. Ctrl-C also ends it, and the
+    best epoch so far is exported. The learning rate falls along half a cosine over ``epochs``, so fewer ``epochs`` is a
+    schedule of its own.
+
+    The same ``seed`` gives the same model on the same machine with the same number of threads.
+
+    Raises InvalidArgument for data that do not fit together or leave nothing to learn.
+    """
+    start = time.perf_counter()
+    _check_choice(cell, "cell", CELLS)
+    _check_choice(loss, "loss", LOSSES)
+    _check_choice(precision, "precision", PRECISIONS)
+    sizes = {"dim": dim, "hidden": hidden, "layers": layers, "min_count": min_count, "max_length": max_length}
+    sizes |= {"epochs": epochs, "batch": batch, "k": k, "patience": patience}
+    for name, value in sizes.items():
+        as_count(value, name)
+    as_count(seed, "seed", minimum=0)
+    if negatives is not None:
+        as_count(negatives, "negatives", minimum=0)
+    _check_range(dropout, "dropout", 0, 1)
+    _check_range(item_dropout, "item_dropout", 0, 1)
+    _check_range(popularity_exponent, "popularity_exponent", 0, 2)
+    _check_range(learning_rate, "learning_rate", 0, 1, open_low=True)
+    if scale is not None:
+        _check_range(scale, "scale", 0, 1000, open_low=True)
+
+    sequences = list(sequences)
+    event_types = None if event_types is None else list(event_types)
+    vocabulary = Vocabulary.of(sequences, event_types, min_count)
+    events, unknown = vocabulary.encode(sequences, event_types, times)
+    training, held_out = _held_out(events, validation, vocabulary)
+    last_only = validation == "last"
+    if held_out is not None:
+        held_out = _newest(held_out, max_length + 1) if last_only else windows(held_out, max_length)
+    training = windows(training, max_length)
+    if not len(training):
+        raise InvalidArgument("sequences: expected at least one of two events or more; got none: nothing to predict")
+    held_out_events = 0 if held_out is None else len(held_out) if last_only else int((held_out.lengths - 1).sum())
+
+    shape = Shape(
+        cell=cell,
+        items=len(vocabulary.items) + 1,
+        dim=dim,
+        hidden=hidden,
+        layers=layers,
+        event_types=0 if vocabulary.event_types is None else len(vocabulary.event_types) + 1,
+        gaps=0 if times is None else len(GAP_BOUNDARIES) + 2,
+        tied=tied,
+        scale=scale,
+        item_bias=scale is None and loss != "bpr_max",
+        probability="softmax" if loss == "sampled_softmax" else "sigmoid",
+    )
+    plan = Plan(
+        loss=LOSSES[loss],
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        negatives=negatives,
+        popularity_exponent=popularity_exponent,
+        item_dropout=item_dropout,
+        precision=PRECISIONS[precision],
+        k=k,
+        last_only=last_only,
+        filter_seen=filter_seen,
+        patience=patience,
+        seed=seed,
+        progress=progress,
+    )
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay where they were
+        torch.manual_seed(seed)
+        net = BehaviorNet(shape, dropout)
+        if shape.item_bias:
+            net.bias.copy_(_log_shares(training, shape.items))
+        history, interrupted = fit(net, training, held_out, plan)
+
+    best = max(history, key=lambda e: e.mrr or 0.0).epoch if held_out is not None and history else len(history)
+    report = TrainingReport(
+        path=Path(out),
+        sequences=len(events),
+        events=events.items.size,
+        items=len(vocabulary.items),
+        unknown_events=unknown,
+        held_out_events=held_out_events,
+        k=k,
+        epochs=tuple(history),
+        best_epoch=best,
+        interrupted=interrupted,
+        seconds=time.perf_counter() - start,
+    )
+    settings = {"loss": loss, "negatives": negatives, "dropout": dropout, "seed": seed, "learning_rate": learning_rate}
+    save(out, net, vocabulary, {**settings, **report.to_dict()})
+    (Path(out) / "training.svg").write_text(report.to_svg())
+    return report
+
+
+def _held_out(
+    events: Sequences, validation: float | str | Iterable[Any] | None, vocabulary: Vocabulary
+) -> tuple[Sequences, Sequences | None]:
+    if validation is None:
+        return events, None
+    if isinstance(validation, str):
+        _check_choice(validation, "validation", ["last"])
+        training, held_out = hold_out_last(events)
+    elif isinstance(validation, (int, float, np.floating)):
+        _check_range(validation, "validation", 0, 1, open_low=True)
+        training, held_out = split(events, float(validation))
+    else:
+        if events.event_types is not None or events.gaps is not None:
+            raise InvalidArgument("validation: sequences have no event types or times here; give a share or 'last'")
+        training, held_out = events, vocabulary.encode(validation)[0]
+    if not (held_out.lengths >= 2).any():
+        raise InvalidArgument(
+            "validation: expected a held-out sequence of two events or more; got none; hold out more, or give None"
+        )
+    return training, held_out
+
+
+def _log_shares(sequences: Sequences, rows: int) -> torch.Tensor:
+    """Where the biases start: at each item's share of the events (plus one half), so that only what differs from
+    popularity has to be learned."""
+    counts = np.bincount(sequences.items, minlength=rows) + 0.5
+    return torch.from_numpy(np.log(counts / counts.sum()))
+
+
+def _newest(sequences: Sequences, length: int) -> Sequences:
+    stops = sequences.indptr[1:]
+    return sequences.take(np.maximum(sequences.indptr[:-1], stops - length), stops)
+
+
+def _check_choice(value: object, name: str, choices: Iterable[str]) -> None:
+    names = list(choices)
+    if value not in names:
+        raise InvalidArgument(f"{name}: expected {' or '.join(map(repr, names))}; got {value!r}")
+
+
+def _check_range(value: Any, name: str, low: float, high: float, *, open_low: bool = False) -> None:
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if not number or not (low < value < high or (value == low and not open_low)):
+        expected = f"more than {low}" if open_low else f"at least {low}"
+        raise InvalidArgument(f"{name}: expected a number of {expected} and less than {high}; got {value!r}")
