@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import scipy.sparse as sp
+
 from ecocore import IdMap, TopKIndex
 from ecocore.storage import read_folder
 from ecocore.train import behavior

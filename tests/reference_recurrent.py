@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
+
 from ecocore.ids import IdMap
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}

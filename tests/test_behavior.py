@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+
 from ecocore import BehaviorModel, FormatError, InvalidArgument
 from reference_recurrent import encode, graph_bytes, model_arrays, random_sequences, sigmoid, write_model
 

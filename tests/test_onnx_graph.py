@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from ecocore import BehaviorModel, DeviceUnavailable, FormatError, InvalidArgument, MissingExtra
 from ecocore.onnx import GraphLimits, GraphSession, SequenceContract, read_graph
 from ecocore.onnx import session as session_module

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+
 from ecocore import BehaviorModel, InvalidArgument, SessionStore
 from ecocore.onnx import read_graph
 

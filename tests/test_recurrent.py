@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from ecocore import InvalidArgument, _core
 from reference_recurrent import GATES, cell_step, encode, model_arrays
 

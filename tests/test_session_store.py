@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+
 from ecocore import BehaviorModel, InvalidArgument, SessionStore
 from reference_recurrent import model_arrays, random_sequences, write_model
 from test_behavior import ENGINES, features_graph, full_inputs, needs_graphs

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+
 from ecocore import BehaviorModel, DeviceUnavailable, SessionStore
 from reference_recurrent import model_arrays, random_sequences, write_model
 
