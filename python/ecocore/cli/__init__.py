@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import EcocoreError
-from . import demo, evaluate, info, recommend, train
+from . import demo, evaluate, info, recommend, train, train_behavior
 
 __all__ = ["main"]
 
-COMMANDS = (demo, train, recommend, evaluate, info)
+COMMANDS = (demo, train, recommend, evaluate, train_behavior, info)
 
 
 def parser() -> argparse.ArgumentParser:

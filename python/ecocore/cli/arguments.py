@@ -35,8 +35,8 @@ def positive_int(text: str) -> int:
     return int(text)
 
 
-def add_event_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the log's paths, its columns, cleaning rules and weights."""
+def add_event_options(parser: argparse.ArgumentParser, *, weights: bool = True) -> None:
+    """Adds the log's paths, its columns, cleaning rules and, unless the command has no use for them, weights."""
     parser.add_argument(
         "events", nargs="+", metavar="EVENTS", help="CSV, JSON lines or Parquet; several files are one log"
     )
@@ -57,15 +57,18 @@ def add_event_options(parser: argparse.ArgumentParser) -> None:
         "--min-item-users", type=positive_int, default=1, metavar="N", help="items with fewer users are left out"
     )
     cleaning.add_argument("--strict", action="store_true", help="raise for bad rows and unknown event types")
-    weights = parser.add_argument_group("what an event counts")
-    weights.add_argument(
+    if not weights:
+        parser.set_defaults(weight=[])
+        return
+    counts = parser.add_argument_group("what an event counts")
+    counts.add_argument(
         "--weight", action="append", default=[], metavar="EVENT=NUMBER",
         help="by its type, e.g. --weight view=1 --weight purchase=5",
     )  # fmt: skip
-    weights.add_argument("--by", choices=("value", "quantity", "amount"), help="times this column")
-    weights.add_argument("--half-life", metavar="SPAN", help="halved after each such span, e.g. 60d, 8w")
-    weights.add_argument("--log", action="store_true", help="log(1 + sum) of a pair's events instead of the sum")
-    weights.add_argument("--cap", type=float, metavar="NUMBER", help="at most this for a pair")
+    counts.add_argument("--by", choices=("value", "quantity", "amount"), help="times this column")
+    counts.add_argument("--half-life", metavar="SPAN", help="halved after each such span, e.g. 60d, 8w")
+    counts.add_argument("--log", action="store_true", help="log(1 + sum) of a pair's events instead of the sum")
+    counts.add_argument("--cap", type=float, metavar="NUMBER", help="at most this for a pair")
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

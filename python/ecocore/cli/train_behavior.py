@@ -1,0 +1,69 @@
+"""``ecocore train-behavior FILES --out DIR``: learns what people do next, from the order of what they did."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .. import storage
+from ..errors import InvalidArgument
+from ..event_sequences import event_sequences
+from .arguments import add_event_options, open_events, positive_int
+from .render import step
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser(
+        "train-behavior", help="learn from the order of events (extra train)",
+        description="FILES are an event log with users, items and times (name its columns), or text with one session a"
+        " line: item ids parted by blanks, oldest first.",
+    )  # fmt: skip
+    add_event_options(parser, weights=False)
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", help="folder to save into; an older model there is replaced"
+    )
+    model = parser.add_argument_group("model")
+    model.add_argument("--cell", choices=("lstm", "gru", "rnn"), default="lstm", help="default: lstm")
+    model.add_argument("--hidden", type=positive_int, default=128, metavar="N", help="default: 128")
+    model.add_argument("--loss", choices=("sampled_softmax", "bpr_max", "bce"), default="sampled_softmax")
+    model.add_argument("--epochs", type=positive_int, default=10, metavar="N", help="at most (default: 10)")
+    model.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    from .. import train  # needs the extra; fails here, before the work, with the command that installs it
+
+    storage.check_target(args.out, "behavior")
+    named = any(getattr(args, name) for name in ("user", "item", "time"))
+    data: dict[str, Any]
+    if named:
+        with open_events(args) as events, step("putting events in order"):
+            found = event_sequences(events)
+        seconds = [t / 1e6 for t in found.times]
+        data = {"sequences": found.items, "times": seconds, "event_types": found.event_types}
+    else:
+        data = {"sequences": [line for path in args.events for line in _sessions(path)]}
+    print(f"{len(data['sequences']):,} sequences, {sum(map(len, data['sequences'])):,} events")
+    report = train.behavior(
+        out=args.out, cell=args.cell, dim=args.hidden, hidden=args.hidden, loss=args.loss, epochs=args.epochs,
+        seed=args.seed, **data,
+    )  # fmt: skip
+    print(report)
+    print(f"saved to {args.out}")
+
+
+def _sessions(path: str) -> list[list[str]]:
+    if Path(path).suffix in (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json", ".gz"):
+        raise InvalidArgument(
+            f"events: {path} looks like an event log; name its columns with --user, --item and --time, or give text"
+            " with one session a line"
+        )
+    try:
+        lines = Path(path).read_text("utf-8").splitlines()
+    except UnicodeDecodeError as e:
+        raise InvalidArgument(
+            f"events: {path} is not UTF-8 text ({e}); expected one session of item ids a line"
+        ) from None
+    return [items for line in lines if (items := line.split())]

@@ -1,0 +1,58 @@
+"""``ecocore train-behavior``: from a log, and from text with one session a line, to a model that is served."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="training needs PyTorch: pip install 'ecocore[train]'")
+
+from ecocore import BehaviorModel, read_events
+from ecocore.cli import main
+from ecocore.event_sequences import event_sequences
+
+SMALL = ["--hidden", "8", "--epochs", "2"]
+
+
+def chains(rng: np.random.Generator, n: int = 120) -> list[list[int]]:
+    """Sessions that walk up a ring of 12 items, so that the next one can be learned."""
+    return [[(start + i) % 12 for i in range(rng.integers(3, 8))] for start in rng.integers(0, 12, n)]
+
+
+def test_from_text(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "sessions.txt"
+    path.write_text("\n".join(" ".join(f"i{x}" for x in s) for s in chains(np.random.default_rng(0))) + "\n\n")
+    assert main(["train-behavior", str(path), *SMALL, "--out", str(tmp_path / "model")]) == 0
+    assert "120 sequences" in capsys.readouterr().out
+    found = BehaviorModel.load(tmp_path / "model").recommend([["i1", "i2"]], k=3)
+    assert set(np.ravel(found.ids)) <= {f"i{x}" for x in range(12)}
+
+
+def test_from_a_log_in_the_order_of_time(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(1)
+    rows = [
+        f"u{u:03},{item},2024-01-01 {u % 24:02}:{step:02}:00,view"
+        for u, session in enumerate(chains(rng))
+        for step, item in enumerate(session)
+    ]
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join(["user,item,when,kind", *rng.permutation(rows)]) + "\n")
+    with read_events(path, time="when", event="kind") as events:
+        found = event_sequences(events)
+    assert list(found.users.to_array()) == sorted({row.split(",")[0] for row in rows})
+    for user, items, times in zip(found.users.to_array(), found.items, found.times, strict=True):
+        want = [int(row.split(",")[1]) for row in rows if row.startswith(user + ",")]
+        assert items.tolist() == want
+        assert (np.diff(times) > 0).all()
+    assert found.event_types is not None
+    assert {kind for kinds in found.event_types for kind in kinds} == {"view"}
+    columns = ["--user", "user", "--item", "item", "--time", "when", "--event", "kind"]
+    assert main(["train-behavior", str(path), *columns, *SMALL, "--out", str(tmp_path / "model")]) == 0
+    model = BehaviorModel.load(tmp_path / "model")
+    assert np.shape(model.recommend([[3, 4]], k=2, event_types=[["view", "view"]]).ids) == (1, 2)
+
+
+def test_a_log_without_column_names_is_told_from_text(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "log.csv").write_text("user,item\na,b\n")
+    assert main(["train-behavior", str(tmp_path / "log.csv"), "--out", str(tmp_path / "m")]) == 2
+    assert "name its columns" in capsys.readouterr().err
