@@ -105,6 +105,35 @@ def test_blank_lines_and_the_end_of_the_file(tmp_path, end, last):
         assert events.report.rules[0].example["line"] == 7
 
 
+@pytest.mark.parametrize(
+    ("data", "kept", "bad_line"),
+    [
+        (b"user,item\n1,2\r\n3,4\n5,6\r\n7,8\r9,10\n", 3, 5),
+        (b"user,item\r\n1,2\n3,4\r\n\n5,6", 3, None),
+        (b"user,item\n1,2\n3,4\r5,6\n7,8\n", 2, 3),
+        (b"user,item\r\n1,2\r\n3\r,4\r\n7,8\r\n", 2, 3),
+        (b"user,item\n1,2\r\r\n3,4\r\n", 2, None),
+    ],
+)
+def test_mixed_line_ends(tmp_path, data, kept, bad_line):
+    """Lines may end in either way; a carriage return elsewhere makes a bad row."""
+    path = tmp_path / "log.csv"
+    path.write_bytes(data)
+    with read_events(path) as events:
+        report = events.report
+        assert (report.rows_kept, report.rows_read) == (kept, kept + (bad_line is not None))
+        if bad_line is not None:
+            assert report.rules[0].example["line"] == bad_line
+            assert "a carriage return where none can be" in report.rules[0].example["error"]
+
+
+def test_lines_that_end_in_carriage_returns_alone(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_bytes(b"user,item\r1,2\r3,4\r")
+    with pytest.raises(FormatError, match=r"log\.csv: the header holds a carriage return; end lines with"):
+        read_events(path)
+
+
 def test_a_catalogue_counts_a_stray_quote(tmp_path):
     path = tmp_path / "items.csv"
     path.write_text('item,name\n1,"A ""good"" one\nof two lines"\n2,"bad\n' + "".join(f"{i},n\n" for i in range(3, 50)))

@@ -227,6 +227,10 @@ class _Csv(Source):
             raise FormatError(f"{path}: the first line is empty; expected a header with the names of the columns")
         if "\0" in line and self.encoding != "utf-16":
             raise FormatError(f"{path}: this is not text in {self.encoding}; set encoding= or format=")
+        if "\r" in line:
+            raise FormatError(
+                f"{path}: the header holds a carriage return; end lines with \\n or \\r\\n, all the same way"
+            )
         found = sep or max(_SEPARATORS, key=line.count)
         try:
             return next(csv.reader(io.StringIO(line), delimiter=found, strict=True)), found
