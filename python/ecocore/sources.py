@@ -309,7 +309,7 @@ class _Csv(Source):
                 f"{into} SELECT {picked} FROM read_csv({_list(part.read_from)}, auto_detect=false, header=true,"
                 f" delim={literal(part.sep)}, quote='\"', escape='\"', columns={{{types}}},"
                 f" compression={literal(part.packing)}, encoding={literal(part.encoding)},"
-                f" store_rejects=true, rejects_table='rejects', rejects_scan='reject_files',"
+                f" hive_partitioning=false, store_rejects=true, rejects_table='rejects', rejects_scan='reject_files',"
                 f" rejects_limit=0)"
             )[0][0]
             doubtful = "bool_or(error_type::VARCHAR IN ('UNQUOTED VALUE', 'LINE SIZE OVER MAXIMUM'))"
@@ -423,7 +423,7 @@ class _Json(Source):
     def _scan(self) -> str:
         lenient = ", ignore_errors=true" if self.shape == "newline_delimited" else ""
         shape = f"format='{self.shape}', records='false', columns={{'json': 'JSON'}}"
-        return f"read_json({_list(self.paths)}, {shape}{lenient})"
+        return f"read_json({_list(self.paths)}, {shape}{lenient}, hive_partitioning=false)"
 
     def look(self, db: Database) -> _Json:
         sample = f"(SELECT json FROM {self._scan()} LIMIT {_JSON_SAMPLE})"
@@ -472,7 +472,7 @@ class _Parquet(Source):
         seen: set[str] = set()
         for path in paths:
             try:
-                columns = list(db.describe(f"SELECT * FROM read_parquet({_list([path])})"))
+                columns = list(db.describe(f"SELECT * FROM read_parquet({_list([path])}, hive_partitioning=false)"))
             except db.Error as e:
                 raise _damaged(path, e) from None
             seen |= {name.casefold() for name in columns}
@@ -485,7 +485,7 @@ class _Parquet(Source):
     def stage(self, db: Database, table: str, columns: Mapping[str, str]) -> None:
         picked = ", ".join(f"{identifier(old)} AS {identifier(new)}" for new, old in columns.items())
         many = "true" if len(self.paths) > 1 else "false"
-        scan = f"read_parquet({_list(self.paths)}, union_by_name={many}"
+        scan = f"read_parquet({_list(self.paths)}, union_by_name={many}, hive_partitioning=false"
         if self.placed:
             place = "{'file': filename, 'row': file_row_number} AS row_order"
             query = f"SELECT {picked}, {place} FROM {scan}, filename=true, file_row_number=true)"
