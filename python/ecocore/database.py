@@ -45,6 +45,7 @@ class Database:
             folder = tempfile.mkdtemp(prefix="ecocore-", dir=temp_directory)
         except OSError as e:
             raise InvalidArgument(f"temp_directory: cannot write there: {e}") from None
+        self.folder = folder  # for files of the reader's own; goes with the database
         settings: dict[str, Any] = {
             "memory_limit": memory_limit,
             "temp_directory": os.path.join(folder, "spill"),
@@ -84,6 +85,14 @@ class Database:
         number, unit = self.run("SELECT current_setting('memory_limit')")[0][0].split()
         if float(number) * 1024 ** ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"].index(unit) > most:
             self.run(f"SET memory_limit = '{most} bytes'")
+
+    def recover(self) -> None:
+        """After an error in a transaction: begins another, since that one takes no more commands; its work is lost."""
+        try:
+            self.run("ROLLBACK")
+        except self.Error:
+            return  # there was none
+        self.run("BEGIN")
 
     def register(self, name: str, table: Any) -> None:
         self._connection.register(name, table)
