@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy.typing as npt
@@ -74,11 +76,13 @@ class Database:
 
     def run(self, sql: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         """All rows of a query's result."""
-        return self._execute(sql, parameters).fetchall()  # type: ignore[no-any-return]
+        with _interruptible():
+            return self._execute(sql, parameters).fetchall()  # type: ignore[no-any-return]
 
     def arrays(self, sql: str, parameters: Any = None) -> dict[str, npt.NDArray[Any]]:
         """A query's result by column; a column with NULLs comes as a masked array."""
-        return self._execute(sql, parameters).fetchnumpy()  # type: ignore[no-any-return]
+        with _interruptible():
+            return self._execute(sql, parameters).fetchnumpy()  # type: ignore[no-any-return]
 
     def limit_memory(self, most: int) -> None:
         """Lowers the memory limit to ``most`` bytes if it is higher."""
@@ -110,6 +114,20 @@ class Database:
                 "these events are closed; read them again, or ask before close() or the end of the with block"
             )
         return self._connection.execute(sql, parameters)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C as Python knows it: DuckDB stops at once, but reports the signal as a plain RuntimeError.
+
+    It keeps nothing of what a signal's handler raised, so any handler that raises ends here as KeyboardInterrupt.
+    """
+    try:
+        yield
+    except RuntimeError as e:
+        if str(e) != "Query interrupted":
+            raise
+        raise KeyboardInterrupt from None
 
 
 def _remove(connection: Any, rmtree: Any, folder: str, pid: int) -> None:
