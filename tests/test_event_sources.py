@@ -138,6 +138,26 @@ def test_files_are_read_together_whatever_the_order_of_their_columns(tmp_path):
         read_events([a, p])
 
 
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_folders_named_like_columns_change_nothing(tmp_path, suffix):
+    """A path such as item=99/log.parquet says nothing about the columns that the file has."""
+    folder = tmp_path / "item=99" / "when=2020-01-01" / "user=bob"
+    folder.mkdir(parents=True)
+    path = folder / f"log.{suffix}"
+    table = pd.DataFrame({"user": [1, 2], "item": [10, 20], "when": pd.to_datetime(["2024-05-01", "2024-05-02"])})
+    if suffix == "parquet":
+        table.to_parquet(path)
+    elif suffix == "csv":
+        table.to_csv(path, index=False)
+    else:
+        table.to_json(path, orient="records", lines=True, date_format="iso")
+    for source in (path, [path, path]):
+        with read_events(source, time="when") as events:
+            x = events.interactions()
+            assert (x.users.to_array().tolist(), x.items.to_array().tolist()) == ([1, 2], [10, 20])
+            assert events.time_range[0] == np.datetime64("2024-05-01", "us").astype(np.int64)
+
+
 # ---- types of ids ----
 @pytest.mark.parametrize(
     ("texts", "ids"),

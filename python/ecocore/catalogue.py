@@ -185,6 +185,7 @@ def read_catalogue(
         for role, column in mapped.items():
             found.require(role if role in roles else "text or numbers", column)
         staged = {"item": item} | {f"column_{i}": column for i, column in enumerate(mapped.values())}
+        found.one_line = frozenset({"item"} | {f"column_{i}" for i, role in enumerate(mapped) if role in numeric})
         found.stage(db, "raw", staged)
         kinds = db.describe("raw")
         ids = id_column(db, "raw", "item", "item", item, tuple(missing_ids), found.text)

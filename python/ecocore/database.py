@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy.typing as npt
@@ -45,6 +47,7 @@ class Database:
             folder = tempfile.mkdtemp(prefix="ecocore-", dir=temp_directory)
         except OSError as e:
             raise InvalidArgument(f"temp_directory: cannot write there: {e}") from None
+        self.folder = folder  # for files of the reader's own; goes with the database
         settings: dict[str, Any] = {
             "memory_limit": memory_limit,
             "temp_directory": os.path.join(folder, "spill"),
@@ -73,17 +76,27 @@ class Database:
 
     def run(self, sql: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         """All rows of a query's result."""
-        return self._execute(sql, parameters).fetchall()  # type: ignore[no-any-return]
+        with _interruptible():
+            return self._execute(sql, parameters).fetchall()  # type: ignore[no-any-return]
 
     def arrays(self, sql: str, parameters: Any = None) -> dict[str, npt.NDArray[Any]]:
         """A query's result by column; a column with NULLs comes as a masked array."""
-        return self._execute(sql, parameters).fetchnumpy()  # type: ignore[no-any-return]
+        with _interruptible():
+            return self._execute(sql, parameters).fetchnumpy()  # type: ignore[no-any-return]
 
     def limit_memory(self, most: int) -> None:
         """Lowers the memory limit to ``most`` bytes if it is higher."""
         number, unit = self.run("SELECT current_setting('memory_limit')")[0][0].split()
         if float(number) * 1024 ** ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"].index(unit) > most:
             self.run(f"SET memory_limit = '{most} bytes'")
+
+    def recover(self) -> None:
+        """After an error in a transaction: begins another, since that one takes no more commands; its work is lost."""
+        try:
+            self.run("ROLLBACK")
+        except self.Error:
+            return  # there was none
+        self.run("BEGIN")
 
     def register(self, name: str, table: Any) -> None:
         self._connection.register(name, table)
@@ -101,6 +114,20 @@ class Database:
                 "these events are closed; read them again, or ask before close() or the end of the with block"
             )
         return self._connection.execute(sql, parameters)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C as Python knows it: DuckDB stops at once, but reports the signal as a plain RuntimeError.
+
+    It keeps nothing of what a signal's handler raised, so any handler that raises ends here as KeyboardInterrupt.
+    """
+    try:
+        yield
+    except RuntimeError as e:
+        if str(e) != "Query interrupted":
+            raise
+        raise KeyboardInterrupt from None
 
 
 def _remove(connection: Any, rmtree: Any, folder: str, pid: int) -> None:

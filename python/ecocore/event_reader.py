@@ -86,7 +86,8 @@ def read_events(
 
     Rules, in this order, each counted in ``Events.report`` with its first case:
 
-    - ``bad_row``: a line that is not CSV of the header's width, or not a JSON object;
+    - ``bad_row``: a line that is not CSV of the header's width, or not a JSON object. A stray quote costs its own line
+      only; line breaks within quotes are fine, except in ids and numbers;
     - ``drop_where <column>``: the column matches one of the patterns (``*``, ``?``, ``[a-c]``), e.g. ``{"InvoiceNo":
       "C*"}``;
     - ``missing_user``, ``missing_item``: null, empty, blank or one of ``missing_ids``;
@@ -135,6 +136,7 @@ def read_events(
             found.require("drop_where", column)
         db.run("BEGIN")  # one commit: a step that commits waits for the disk
         staged = dict(mapped) | {f"drop_{i}": column for i, column in enumerate(patterns)}
+        found.one_line = frozenset(mapped) - {"event", "category"}
         found.stage(db, "raw", staged)
         read = db.run("SELECT count(*) FROM raw")[0][0]
         if read + found.bad_rows == 0:
@@ -143,6 +145,7 @@ def read_events(
             raise FormatError(f"{_bad_row_text(found)}; mend it, or set strict=False to leave such rows out")
 
         plan = _Plan(db, found, mapped, patterns)
+        plan.notes += found.notes
         plan.ids(tuple(missing_ids))
         plan.times(time_zone, time_format, time_unit, earliest, latest)
         plan.event_types(event_types)

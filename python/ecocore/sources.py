@@ -14,13 +14,14 @@ import json
 import os
 import sys
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from .csv_lines import CsvLines, examine_csv
 from .database import Database, first_line, identifier, literal
 from .errors import EcocoreError, FormatError, InvalidArgument
 
@@ -45,6 +46,8 @@ class Source:
     bad_rows: int = 0
     bad_example: dict[str, Any] | None = None
     row_order: str = "rowid"  # SQL over the staged table: where a row stands in the source
+    one_line: frozenset[str] = frozenset()  # columns of the staged table where no value can hold a line break
+    notes: list[str] = field(default_factory=list)  # what staging found that a reader of the report should know
     _twice: set[str] = field(default_factory=set)
 
     def require(self, argument: str, column: Any) -> None:
@@ -183,13 +186,17 @@ def _create(db: Database, label: str, kind: str, table: str, query: str) -> None
     try:
         db.run(f"CREATE OR REPLACE {kind} {table} AS {query}")
     except db.Error as e:
-        if "Out of Memory" in str(e):
-            raise EcocoreError(f"{label}: {first_line(e)}; raise memory_limit") from None
+        _check_memory(label, e)
         raise _damaged(label, e) from None
 
 
+def _check_memory(label: str, error: Exception) -> None:
+    if "Out of Memory" in str(error):
+        raise EcocoreError(f"{label}: {first_line(error)}; raise memory_limit") from None
+
+
 class _Csv(Source):
-    """CSV with a header line. A row of another width, or not in the encoding, is bad: counted and left out."""
+    """CSV with a header line. A row of another width, of broken quotes, or not in the encoding, is bad: counted."""
 
     def __init__(self, paths: list[str], sep: str | None, encoding: str) -> None:
         if sep is not None and (not isinstance(sep, str) or len(sep) != 1):
@@ -220,43 +227,179 @@ class _Csv(Source):
             raise FormatError(f"{path}: the first line is empty; expected a header with the names of the columns")
         if "\0" in line and self.encoding != "utf-16":
             raise FormatError(f"{path}: this is not text in {self.encoding}; set encoding= or format=")
+        if "\r" in line:
+            raise FormatError(
+                f"{path}: the header holds a carriage return; end lines with \\n or \\r\\n, all the same way"
+            )
         found = sep or max(_SEPARATORS, key=line.count)
-        return next(csv.reader(io.StringIO(line), delimiter=found)), found
+        try:
+            return next(csv.reader(io.StringIO(line), delimiter=found, strict=True)), found
+        except csv.Error as e:
+            raise FormatError(f"{path}: the header is not CSV: {e}; close its quotes within the first line") from None
 
     def stage(self, db: Database, table: str, columns: Mapping[str, str]) -> None:
-        parts = []
-        for i, ((header, sep, packing), paths) in enumerate(self.groups.items()):
-            lost = [name for name in columns.values() if name not in header]
+        parts = [_CsvPart(*key, self.encoding, paths, paths) for key, paths in self.groups.items()]
+        for part in parts:
+            lost = [name for name in columns.values() if name not in part.header]
             if lost:
                 raise InvalidArgument(
-                    f"{paths[0]}: there is no column {lost[0]!r}, which {self.label} has; read it apart"
+                    f"{part.paths[0]}: there is no column {lost[0]!r}, which {self.label} has; read it apart"
                 )
+        # Nothing is dropped in silence: what was read and what was rejected must be all the lines of the files. Where
+        # it is not (rows of several lines, blank lines, stray quotes) the lines are looked at one by one.
+        try:
+            done = self._read(db, table, columns, parts)
+        except db.Error as e:
+            _check_memory(self.label, e)
+            db.recover()
+            done = None
+        if done is None or any(r.doubtful or r.rows != p.count_lines() for r, p in zip(done, parts, strict=True)):
+            done = self._account(db, table, columns, parts, done)
+        self.bad_rows = sum(r.bad for r in done)
+        self.bad_example = next((r.example for r in done if r.example is not None), None)
+
+    def _account(
+        self, db: Database, table: str, columns: Mapping[str, str], parts: list[_CsvPart], done: list[_CsvRead] | None
+    ) -> list[_CsvRead]:
+        """Reads file by file if need be, from copies where a bad line is blanked, so that each costs one row."""
+        files = [part.of_file(path) for part in parts for path in part.paths]
+        seen = []
+        for file in files:
+            one_line = {file.header.index(columns[name]) for name in self.one_line if name in columns}
+            sep = file.sep.encode("latin-1" if file.encoding == "latin-1" else "utf-8")
+            seen.append(examine_csv(file.lines(), sep, len(file.header), one_line))
+            if seen[-1].broken:
+                self.notes.append(
+                    f"{file.paths[0]}: {seen[-1].broken:,} rows hold line breaks within quotes; the longest, of"
+                    f" {seen[-1].longest} lines, starts at line {seen[-1].longest_at}"
+                )
+        if done is not None and not any(s.bad for s in seen) and sum(r.rows for r in done) == sum(s.rows for s in seen):
+            return done
+        copies = []
+        try:
+            for i, (file, lines) in enumerate(zip(files, seen, strict=True)):
+                if lines.bad or done is None:
+                    copies.append(os.path.join(db.folder, f"copy-{i}.csv"))
+                    files[i] = file.without(lines.bad, copies[-1])
+            try:
+                done = self._read(db, table, columns, files)
+            except db.Error as e:
+                _check_memory(self.label, e)
+                raise _damaged(self.label, e) from None
+        finally:
+            for copy in copies:
+                os.remove(copy)
+        for file, lines, read in zip(files, seen, done, strict=True):
+            if read.rows + len(lines.bad) != lines.rows:
+                raise FormatError(
+                    f"{file.paths[0]}: it has {lines.rows} rows, of which {len(lines.bad)} are bad, and"
+                    f" {read.rows} could be read; look for quotes that are not closed, or write it as Parquet"
+                )
+            read.add_bad(file.paths[0], lines, self.encoding)
+        return done
+
+    def _read(self, db: Database, table: str, columns: Mapping[str, str], parts: list[_CsvPart]) -> list[_CsvRead]:
+        out = []
+        for i, part in enumerate(parts):
             # Columns are known by place: SQL takes "User" and "user" for the same name.
-            types = ", ".join(f"'c{at}': 'VARCHAR'" for at in range(len(header)))
-            picked = ", ".join(f"c{header.index(old)} AS {identifier(new)}" for new, old in columns.items())
-            parts.append(
-                f"SELECT {picked} FROM read_csv({_list(paths)}, auto_detect=false, header=true, delim={literal(sep)},"
-                f" quote='\"', escape='\"', columns={{{types}}}, compression={literal(packing)},"
-                f" encoding={literal(self.encoding)},"
-                f" store_rejects=true, rejects_table='rejects_{i}', rejects_scan='reject_files_{i}', rejects_limit=0)"
-            )
-        _create(db, self.label, "TABLE", table, " UNION ALL ".join(parts))
-        for i in range(len(self.groups)):
-            count = db.run(f"SELECT count(DISTINCT (file_id, line)) FROM rejects_{i}")[0][0]
-            self.bad_rows += count
-            if count and self.bad_example is None:
+            types = ", ".join(f"'c{at}': 'VARCHAR'" for at in range(len(part.header)))
+            picked = ", ".join(f"c{part.header.index(old)} AS {identifier(new)}" for new, old in columns.items())
+            into = f"INSERT INTO {table}" if i else f"CREATE OR REPLACE TABLE {table} AS"
+            rows = db.run(
+                f"{into} SELECT {picked} FROM read_csv({_list(part.read_from)}, auto_detect=false, header=true,"
+                f" delim={literal(part.sep)}, quote='\"', escape='\"', columns={{{types}}},"
+                f" compression={literal(part.packing)}, encoding={literal(part.encoding)},"
+                f" hive_partitioning=false, store_rejects=true, rejects_table='rejects', rejects_scan='reject_files',"
+                f" rejects_limit=0)"
+            )[0][0]
+            doubtful = "bool_or(error_type::VARCHAR IN ('UNQUOTED VALUE', 'LINE SIZE OVER MAXIMUM'))"
+            bad, unsure = db.run(f"SELECT count(DISTINCT (file_id, line)), {doubtful} FROM rejects")[0]
+            example = None
+            if bad:
                 at, text, why, file = db.run(
-                    f"SELECT line, csv_line, error_message, file_path FROM rejects_{i} JOIN reject_files_{i}"
+                    "SELECT line, csv_line, error_message, file_path FROM rejects JOIN reject_files"
                     " USING (scan_id, file_id) ORDER BY file_id, line LIMIT 1"
                 )[0]
-                self.bad_example = {
-                    "file": file,
-                    "line": at,
-                    "text": (text or "").strip()[:200],
-                    "error": first_line(Exception(why)),
-                }
-            db.run(f"DROP TABLE rejects_{i}")
-            db.run(f"DROP TABLE reject_files_{i}")
+                file = part.paths[0] if part.read_from != part.paths else file
+                example = _bad_row(file, at, text or "", first_line(Exception(why)))
+            db.run("DROP TABLE rejects")
+            db.run("DROP TABLE reject_files")
+            out.append(_CsvRead(rows + bad, bad, bool(unsure), example))
+        return out
+
+
+def _bad_row(file: str, line: int, text: str, why: str) -> dict[str, Any]:
+    return {"file": file, "line": line, "text": text.strip()[:200], "error": why}
+
+
+@dataclass
+class _CsvRead:
+    """What reading gave: ``rows`` with the ``bad`` ones, of which the first is the example."""
+
+    rows: int
+    bad: int
+    doubtful: bool  # were quotes misread, so that a bad row may have taken others with it?
+    example: dict[str, Any] | None
+
+    def add_bad(self, path: str, lines: CsvLines, encoding: str) -> None:
+        self.rows += len(lines.bad)
+        self.bad += len(lines.bad)
+        first = next(iter(lines.bad), None)
+        if first is not None and (self.example is None or self.example["line"] > first):
+            text = lines.first_bad.decode("latin-1" if encoding == "latin-1" else "utf-8", "replace")
+            self.example = _bad_row(path, first, text, lines.bad[first])
+
+
+@dataclass(frozen=True)
+class _CsvPart:
+    """CSV files that are read in one go; ``read_from``: themselves, or mended copies."""
+
+    header: tuple[str, ...]
+    sep: str
+    packing: str
+    encoding: str
+    paths: list[str]
+    read_from: list[str]
+
+    def of_file(self, path: str) -> _CsvPart:
+        return replace(self, paths=[path], read_from=[path])
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines of the first file, in UTF-8 where they are in UTF-16."""
+        if self.encoding != "utf-16":
+            yield from _lines(self.paths[0])
+            return
+        try:
+            with io.TextIOWrapper(_open(self.paths[0]), "utf-16", "replace", newline="\n") as f:
+                for line in f:
+                    yield line.encode("utf-8", "replace")
+        except (EOFError, OSError, zlib.error, UnicodeError) as e:
+            raise _damaged(self.paths[0], e) from None
+
+    def count_lines(self) -> int:
+        """Lines below the headers, without looking at what they hold."""
+        return sum(self.of_file(path)._count() for path in self.paths)
+
+    def _count(self) -> int:
+        if self.encoding == "utf-16":
+            return sum(1 for _ in self.lines()) - 1
+        count, last = -1, b"\n"
+        try:
+            with _open(self.paths[0]) as f:
+                while block := f.read(1 << 20):
+                    count += block.count(b"\n")
+                    last = block[-1:]
+        except (EOFError, OSError, zlib.error) as e:
+            raise _damaged(self.paths[0], e) from None
+        return count + (last != b"\n")
+
+    def without(self, bad: Collection[int], copy: str) -> _CsvPart:
+        """A part that reads the file from ``copy``, where bad lines are blank and each line ends the same way."""
+        with open(copy, "wb") as f:
+            for at, line in enumerate(self.lines(), 1):
+                f.write(b"\n" if at in bad else line.rstrip(b"\r\n") + b"\n")
+        encoding = "utf-8" if self.encoding == "utf-16" else self.encoding
+        return replace(self, packing="none", encoding=encoding, read_from=[copy])
 
 
 class _Json(Source):
@@ -280,7 +423,7 @@ class _Json(Source):
     def _scan(self) -> str:
         lenient = ", ignore_errors=true" if self.shape == "newline_delimited" else ""
         shape = f"format='{self.shape}', records='false', columns={{'json': 'JSON'}}"
-        return f"read_json({_list(self.paths)}, {shape}{lenient})"
+        return f"read_json({_list(self.paths)}, {shape}{lenient}, hive_partitioning=false)"
 
     def look(self, db: Database) -> _Json:
         sample = f"(SELECT json FROM {self._scan()} LIMIT {_JSON_SAMPLE})"
@@ -329,7 +472,7 @@ class _Parquet(Source):
         seen: set[str] = set()
         for path in paths:
             try:
-                columns = list(db.describe(f"SELECT * FROM read_parquet({_list([path])})"))
+                columns = list(db.describe(f"SELECT * FROM read_parquet({_list([path])}, hive_partitioning=false)"))
             except db.Error as e:
                 raise _damaged(path, e) from None
             seen |= {name.casefold() for name in columns}
@@ -342,7 +485,7 @@ class _Parquet(Source):
     def stage(self, db: Database, table: str, columns: Mapping[str, str]) -> None:
         picked = ", ".join(f"{identifier(old)} AS {identifier(new)}" for new, old in columns.items())
         many = "true" if len(self.paths) > 1 else "false"
-        scan = f"read_parquet({_list(self.paths)}, union_by_name={many}"
+        scan = f"read_parquet({_list(self.paths)}, union_by_name={many}, hive_partitioning=false"
         if self.placed:
             place = "{'file': filename, 'row': file_row_number} AS row_order"
             query = f"SELECT {picked}, {place} FROM {scan}, filename=true, file_row_number=true)"
