@@ -297,6 +297,47 @@ def test_day_and_month_are_told_apart_by_the_whole_log_or_not_at_all():
         read_events({"user": ["u"], "item": ["i"], "t": [True]}, time="t")
 
 
+def test_a_log_of_few_dates():
+    """However few distinct values there are, they are looked at: a sample of values could miss them all."""
+    n = 120_000
+    ids = {"user": np.arange(n) % 5000, "item": np.arange(n) % 499}
+    for days in (1, 3, 30):
+        for style in ("%Y-%m-%d", "%d.%m.%Y", "%Y%m%d", "%d/%m/%Y"):
+            if style == "%d/%m/%Y" and days < 30:
+                continue  # a day of the month above 12 must be among them
+            dates = [str(d) for d in pd.date_range("2024-05-01", periods=days).strftime(style)]
+            with read_events({**ids, "t": np.array(dates, object)[np.arange(n) % days]}, time="t") as events:
+                assert events.report.count("bad_time") == 0
+                assert events.time_range[0] == np.datetime64("2024-05-01", "us").astype(np.int64), (days, style)
+
+
+def test_day_and_month_are_told_apart_by_a_rare_value():
+    """The whole log is counted, not a sample, where only a few of very many distinct times tell the order."""
+    clock = [f"{m // 60:02}:{m % 60:02}" for m in range(400)]
+    days = [f"{d:02}/{m:02}/2023" for d in range(1, 13) for m in range(1, 13)]  # each may be read both ways
+    texts = np.array([f"{day} {at}" for day in days for at in clock], object)
+    n = texts.size
+    source = {"user": np.arange(n) % 5000, "item": np.arange(n), "t": texts}
+    with pytest.raises(InvalidArgument, match="can be read in 2 ways"):
+        read_events(source, time="t")
+    for at in (0, n // 2, n - 1):
+        told = texts.copy()
+        told[at] = "25/06/2023 10:00"
+        with read_events({**source, "t": told}, time="t") as events:
+            assert "'%d/%m/%Y %H:%M'" in events.report.notes[0]
+            assert events.report.count("bad_time") == 0
+
+
+def test_times_after_a_long_empty_start():
+    n = 15_000
+    ids = {"user": np.arange(n + 1000), "item": np.arange(n + 1000)}
+    for value, empty in ((1.7e9, np.nan), ("1700000000", ""), ("2023-11-14T22:13:20Z", ""), (20231114.0, np.nan)):
+        times = np.array([empty] * n + [value] * 1000, object if isinstance(value, str) else float)
+        with read_events({**ids, "t": times}, time="t") as events:
+            assert (events.report.rows_kept, events.report.count("bad_time")) == (1000, n)
+            assert events.time_range[0] // 86_400_000_000 == 19_675
+
+
 # ---- what is broken ----
 def test_a_missing_column_names_file_columns_and_argument(tmp_path):
     path = tmp_path / "shop.csv"
