@@ -222,6 +222,45 @@ def test_columns_that_differ_in_case_or_come_twice(tmp_path):
         read_events(path, value="x")
 
 
+@pytest.mark.parametrize("kind", ["parquet", "dict", "pandas", "pyarrow", "reader", "polars"])
+def test_columns_that_differ_in_case_in_typed_sources(tmp_path, kind):
+    """They go by the names that they have in the source, also beside one that a database would give to another."""
+    path = tmp_path / "a.parquet"
+    table = pa.table(
+        {"user": [1], "User": [2], "nested": [{"a": [1], "b": 2}], "User_1": [3], "item": [4], "ITEM": [5]}
+    )
+    if kind not in ("parquet", "pyarrow", "reader"):
+        table = table.drop_columns("nested")
+    pq.write_table(table, path)
+    for user, item in (("user", "item"), ("User", "ITEM"), ("User_1", "item")):
+        source = {
+            "parquet": lambda: path,
+            "dict": lambda: table.to_pydict(),
+            "pandas": table.to_pandas,
+            "pyarrow": lambda: table,
+            "reader": table.to_reader,
+            "polars": lambda: pl.DataFrame(table.to_pydict()),
+        }[kind]()
+        with read_events(source, user=user, item=item) as events:
+            x = events.interactions()
+            assert x.users.to_array().tolist() == [{"user": 1, "User": 2, "User_1": 3}[user]]
+            assert x.items.to_array().tolist() == [{"item": 4, "ITEM": 5}[item]]
+    with pytest.raises(InvalidArgument, match=r"there is no column 'USER' in .*; it has: user, User, "):
+        read_events(source if kind != "reader" else table.to_reader(), user="USER")
+
+
+def test_columns_that_differ_in_case_in_several_files(tmp_path):
+    for name in "ab":
+        pq.write_table(pa.table({"user": [1], "User": [2], "item": [3]}), tmp_path / f"{name}.parquet")
+    pattern = str(tmp_path / "*.parquet")
+    with pytest.raises(InvalidArgument, match=r"have several columns 'User' but for upper and lower case.*rename all"):
+        read_events(pattern, user="User")
+    with read_events(pattern, user="item") as events:
+        assert events.report.rows_kept == 2
+    with pytest.raises(InvalidArgument, match=r"the DataFrame has several columns 'user'; rename all but one"):
+        read_events(pd.DataFrame([[1, 2, 3]], columns=["user", "user", "item"]))
+
+
 def test_columns_may_have_any_name(tmp_path):
     """Also those that the database itself gives to columns of its own."""
     names = ["filename", "file_row_number", "rowid", "row_order", "select", "time", 'a"b', "item", "users", "raw"]
