@@ -222,6 +222,45 @@ def test_columns_that_differ_in_case_or_come_twice(tmp_path):
         read_events(path, value="x")
 
 
+@pytest.mark.parametrize("kind", ["parquet", "dict", "pandas", "pyarrow", "reader", "polars"])
+def test_columns_that_differ_in_case_in_typed_sources(tmp_path, kind):
+    """They go by the names that they have in the source, also beside one that a database would give to another."""
+    path = tmp_path / "a.parquet"
+    table = pa.table(
+        {"user": [1], "User": [2], "nested": [{"a": [1], "b": 2}], "User_1": [3], "item": [4], "ITEM": [5]}
+    )
+    if kind not in ("parquet", "pyarrow", "reader"):
+        table = table.drop_columns("nested")
+    pq.write_table(table, path)
+    for user, item in (("user", "item"), ("User", "ITEM"), ("User_1", "item")):
+        source = {
+            "parquet": lambda: path,
+            "dict": lambda: table.to_pydict(),
+            "pandas": table.to_pandas,
+            "pyarrow": lambda: table,
+            "reader": table.to_reader,
+            "polars": lambda: pl.DataFrame(table.to_pydict()),
+        }[kind]()
+        with read_events(source, user=user, item=item) as events:
+            x = events.interactions()
+            assert x.users.to_array().tolist() == [{"user": 1, "User": 2, "User_1": 3}[user]]
+            assert x.items.to_array().tolist() == [{"item": 4, "ITEM": 5}[item]]
+    with pytest.raises(InvalidArgument, match=r"there is no column 'USER' in .*; it has: user, User, "):
+        read_events(source if kind != "reader" else table.to_reader(), user="USER")
+
+
+def test_columns_that_differ_in_case_in_several_files(tmp_path):
+    for name in "ab":
+        pq.write_table(pa.table({"user": [1], "User": [2], "item": [3]}), tmp_path / f"{name}.parquet")
+    pattern = str(tmp_path / "*.parquet")
+    with pytest.raises(InvalidArgument, match=r"have several columns 'User' but for upper and lower case.*rename all"):
+        read_events(pattern, user="User")
+    with read_events(pattern, user="item") as events:
+        assert events.report.rows_kept == 2
+    with pytest.raises(InvalidArgument, match=r"the DataFrame has several columns 'user'; rename all but one"):
+        read_events(pd.DataFrame([[1, 2, 3]], columns=["user", "user", "item"]))
+
+
 def test_columns_may_have_any_name(tmp_path):
     """Also those that the database itself gives to columns of its own."""
     names = ["filename", "file_row_number", "rowid", "row_order", "select", "time", 'a"b', "item", "users", "raw"]
@@ -295,6 +334,47 @@ def test_day_and_month_are_told_apart_by_the_whole_log_or_not_at_all():
         read_events({"user": ["u"], "item": ["i"], "t": [52]}, time="t")
     with pytest.raises(InvalidArgument, match=r"time: column 't' holds boolean values"):
         read_events({"user": ["u"], "item": ["i"], "t": [True]}, time="t")
+
+
+def test_a_log_of_few_dates():
+    """However few distinct values there are, they are looked at: a sample of values could miss them all."""
+    n = 120_000
+    ids = {"user": np.arange(n) % 5000, "item": np.arange(n) % 499}
+    for days in (1, 3, 30):
+        for style in ("%Y-%m-%d", "%d.%m.%Y", "%Y%m%d", "%d/%m/%Y"):
+            if style == "%d/%m/%Y" and days < 30:
+                continue  # a day of the month above 12 must be among them
+            dates = [str(d) for d in pd.date_range("2024-05-01", periods=days).strftime(style)]
+            with read_events({**ids, "t": np.array(dates, object)[np.arange(n) % days]}, time="t") as events:
+                assert events.report.count("bad_time") == 0
+                assert events.time_range[0] == np.datetime64("2024-05-01", "us").astype(np.int64), (days, style)
+
+
+def test_day_and_month_are_told_apart_by_a_rare_value():
+    """The whole log is counted, not a sample, where only a few of very many distinct times tell the order."""
+    clock = [f"{m // 60:02}:{m % 60:02}" for m in range(400)]
+    days = [f"{d:02}/{m:02}/2023" for d in range(1, 13) for m in range(1, 13)]  # each may be read both ways
+    texts = np.array([f"{day} {at}" for day in days for at in clock], object)
+    n = texts.size
+    source = {"user": np.arange(n) % 5000, "item": np.arange(n), "t": texts}
+    with pytest.raises(InvalidArgument, match="can be read in 2 ways"):
+        read_events(source, time="t")
+    for at in (0, n // 2, n - 1):
+        told = texts.copy()
+        told[at] = "25/06/2023 10:00"
+        with read_events({**source, "t": told}, time="t") as events:
+            assert "'%d/%m/%Y %H:%M'" in events.report.notes[0]
+            assert events.report.count("bad_time") == 0
+
+
+def test_times_after_a_long_empty_start():
+    n = 15_000
+    ids = {"user": np.arange(n + 1000), "item": np.arange(n + 1000)}
+    for value, empty in ((1.7e9, np.nan), ("1700000000", ""), ("2023-11-14T22:13:20Z", ""), (20231114.0, np.nan)):
+        times = np.array([empty] * n + [value] * 1000, object if isinstance(value, str) else float)
+        with read_events({**ids, "t": times}, time="t") as events:
+            assert (events.report.rows_kept, events.report.count("bad_time")) == (1000, n)
+            assert events.time_range[0] // 86_400_000_000 == 19_675
 
 
 # ---- what is broken ----

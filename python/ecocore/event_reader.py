@@ -100,7 +100,8 @@ def read_events(
     - ``duplicate``: equal to another row in every column named here; only with ``time``, since without it a row that
       comes twice may be an event that came twice;
     - ``bot``: all events of a user who on any one day (UTC) has more than ``max_events_per_user_day``; ``"auto"`` is 10
-      times the 99.9th percentile of events per user and day, and at least 1000; None switches the rule off.
+      times the 99.9th percentile of events per user and day, and at least 1000; None switches the rule off. It looks at
+      the whole log, a test period that is split off later included: give a number where that must not be.
 
     ``strict`` raises where rows would be left out as ``bad_row`` or ``unknown_event``. ``memory_limit``, ``threads``
     and ``temp_directory`` are DuckDB's; the temporary database goes away with the result.

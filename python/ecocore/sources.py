@@ -470,29 +470,65 @@ class _Parquet(Source):
     def __init__(self, db: Database, paths: list[str]) -> None:
         self.paths = paths
         seen: set[str] = set()
+        alike: set[str] = set()
         for path in paths:
             try:
-                columns = list(db.describe(f"SELECT * FROM read_parquet({_list([path])}, hive_partitioning=false)"))
+                columns = _parquet_columns(db, path)
             except db.Error as e:
                 raise _damaged(path, e) from None
             seen |= {name.casefold() for name in columns}
+            alike |= _alike(columns)
             if path == paths[0]:
                 super().__init__(_label(paths), columns)
             else:
                 self.columns = [name for name in self.columns if name in columns]
+        self._twice = {name for name in self.columns if self.columns.count(name) > 1}
+        self.alike = alike if len(paths) > 1 else set()  # files are united by names, a single one is read by place
         self.placed = not seen & {"filename", "file_row_number"}  # the reader's own columns, unless the file has such
 
     def stage(self, db: Database, table: str, columns: Mapping[str, str]) -> None:
         picked = ", ".join(f"{identifier(old)} AS {identifier(new)}" for new, old in columns.items())
+        for name in columns.values():
+            if name.casefold() in self.alike:
+                raise InvalidArgument(
+                    f"source: {self.label} have several columns {name!r} but for upper and lower case, which cannot be"
+                    " told apart over several files; read the files one at a time, or rename all but one"
+                )
         many = "true" if len(self.paths) > 1 else "false"
-        scan = f"read_parquet({_list(self.paths)}, union_by_name={many}, hive_partitioning=false"
+        scan, names = f"read_parquet({_list(self.paths)}, union_by_name={many}, hive_partitioning=false", ""
+        if len(self.paths) == 1:
+            picked, names = _by_place(self.columns, columns)
         if self.placed:
             place = "{'file': filename, 'row': file_row_number} AS row_order"
-            query = f"SELECT {picked}, {place} FROM {scan}, filename=true, file_row_number=true)"
+            query = f"SELECT {picked}, {place} FROM {scan}, filename=true, file_row_number=true){names}"
             _create(db, self.label, "VIEW", table, query)
             self.row_order = "row_order"
         else:
-            _create(db, self.label, "TABLE", table, f"SELECT {picked} FROM {scan})")
+            _create(db, self.label, "TABLE", table, f"SELECT {picked} FROM {scan}){names}")
+
+
+def _parquet_columns(db: Database, path: str) -> list[str]:
+    """The names of a file's columns as they are written; the reader would rename those that differ only in case."""
+    schema = db.run(f"SELECT name, coalesce(num_children, 0) FROM parquet_schema({_list([path])})")
+    out, inside = [], 0  # the schema lists a column's parts after it, at any depth
+    for name, children in schema[1:]:
+        if inside == 0:
+            out.append(name)
+            inside = 1
+        inside += children - 1
+    return out
+
+
+def _alike(columns: list[str]) -> set[str]:
+    """Names, folded, of columns that differ only in case: SQL takes them for one."""
+    folded = [name.casefold() for name in columns]
+    return {name for name in folded if folded.count(name) > 1}
+
+
+def _by_place(known: list[str], columns: Mapping[str, str]) -> tuple[str, str]:
+    """SQL that picks columns by their places, and the alias of the table that makes it so."""
+    picked = ", ".join(f"c{known.index(old)} AS {identifier(new)}" for new, old in columns.items())
+    return picked, f" AS t({', '.join(f'c{at}' for at in range(len(known)))})"
 
 
 # ---- tables in memory ------------------------------------------------------------------------------------------------
@@ -513,9 +549,14 @@ class _Memory(Source):
         pandas = sys.modules.get("pandas")
         if isinstance(table, Mapping):
             table, label = _as_arrays(table), "the dict of arrays"
+            names = list(table)
         elif pandas is not None and isinstance(table, pandas.DataFrame):
             table, label = table.set_axis([str(name) for name in table.columns], axis=1), "the DataFrame"
+            names = list(table.columns)
         elif hasattr(table, "__arrow_c_stream__"):
+            named = getattr(getattr(table, "schema", None), "names", None)  # pyarrow; others have them in columns
+            named = named if isinstance(named, list) else getattr(table, "columns", None)
+            names = named if isinstance(named, list) else []
             table, label = _Stream(table), f"the {type(table).__name__}"
         else:
             raise InvalidArgument(
@@ -530,13 +571,16 @@ class _Memory(Source):
             raise InvalidArgument(f"source: DuckDB cannot read {label}: {first_line(e)}") from None
         finally:
             db.unregister("source")
+        if len(names) == len(columns) and all(isinstance(name, str) for name in names):
+            columns = names  # as they are written: DuckDB renames those that differ only in case
         super().__init__(label, columns)
+        self._twice = {name for name in columns if columns.count(name) > 1}
 
     def stage(self, db: Database, table: str, columns: Mapping[str, str]) -> None:
-        picked = ", ".join(f"{identifier(old)} AS {identifier(new)}" for new, old in columns.items())
+        picked, names = _by_place(self.columns, columns)
         db.register("source", self.table)
         try:
-            db.run(f"CREATE OR REPLACE TABLE {table} AS SELECT {picked} FROM source")
+            db.run(f"CREATE OR REPLACE TABLE {table} AS SELECT {picked} FROM source{names}")
         except db.Error as e:
             raise InvalidArgument(f"source: DuckDB cannot read {self.label}: {first_line(e)}") from None
         finally:
