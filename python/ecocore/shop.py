@@ -120,10 +120,10 @@ class Shop:
         as_count(reasons, "reasons", minimum=0)
         limits: dict[str, Any] = {
             "N": min(k, self.history.shape[1]),
-            "items": None if items is None else self.history.items.codes(items),
-            "filter_items": None if deny is None else self.history.items.codes(deny),
+            "items": None if items is None else self.history.items.codes(items, name="items"),
+            "filter_items": None if deny is None else self.history.items.codes(deny, name="deny"),
         }
-        row = self.history.users.code(user) if user in self.history.users else None
+        row = self.history.users.code(user, "user") if user in self.history.users else None
         if row is None or self.history.indptr[row] == self.history.indptr[row + 1]:
             ids, scores = self._popularity.recommend(0, filter_already_liked_items=False, **limits)
             return [Recommendation(self.product(i), s, "popularity") for i, s in _found(ids, scores)]
@@ -137,7 +137,7 @@ class Shop:
 
     def similar(self, item: Id, k: int = 10) -> list[tuple[Product, float]]:
         """The ``k`` products most like this one, with their cosine similarity; itself left out."""
-        code = self.history.items.code(item)
+        code = self.history.items.code(item, "item")
         ids, scores = self.model.similar_items(code, N=min(as_count(k, "k") + 1, self.history.shape[1]))
         return [(self.product(i), s) for i, s in _found(ids, scores) if i != code][:k]
 
