@@ -44,6 +44,7 @@ class Source:
     text: bool = False
     bad_rows: int = 0
     bad_example: dict[str, Any] | None = None
+    misencoded: bool = False  # are some of the bad rows not in the encoding?
     row_order: str = "rowid"  # SQL over the staged table: where a row stands in the source
     _twice: set[str] = field(default_factory=set)
 
@@ -108,6 +109,11 @@ def _expand(source: Any) -> list[str]:
         found = (
             [path] if os.path.exists(path) else sorted(p for p in glob.glob(path, recursive=True) if os.path.isfile(p))
         )
+        if any(not os.path.isfile(p) for p in found):
+            raise InvalidArgument(
+                f"source: {path} is a pipe or a device, and a log is read more than once; save it to a file first"
+                " (such as: command > log.csv) and give the path of that"
+            )
         if not found:
             what = "no file matches the pattern" if glob.has_magic(path) else "there is no file"
             raise InvalidArgument(f"source: {what} {path} (working folder {os.getcwd()}); check the path")
@@ -162,6 +168,20 @@ def _lines(path: str) -> Iterator[bytes]:
         raise _damaged(path, e) from None
 
 
+def _first_line(path: str, encoding: str) -> str:
+    """The first line of a text file without its end; cut in the text, since a line end may be more than one byte."""
+    try:
+        with _open(path) as f:
+            if encoding == "utf-16" and f.read(2) == b"\xfe\xff":
+                raise FormatError(f"{path}: big-endian UTF-16 is not read; write the file as utf-8")
+            f.seek(0)
+            # Little-endian by name: "utf-16" would refuse a file without a mark.
+            text = io.TextIOWrapper(f, "utf-16-le" if encoding == "utf-16" else encoding, "replace", newline="\n")
+            return text.readline().removeprefix("\ufeff").rstrip("\r\n")
+    except (EOFError, OSError, zlib.error) as e:
+        raise _damaged(path, e) from None
+
+
 def _damaged(path: str, error: Exception) -> FormatError:
     return FormatError(
         f"{path}: cannot be read: {first_line(error)}; it may be cut short or damaged: fetch or write it again"
@@ -211,17 +231,16 @@ class _Csv(Source):
     def _header(self, path: str, sep: str | None) -> tuple[list[str], str]:
         if _packing(path) == "zstd":
             raise FormatError(f"{path}: zstd-packed CSV is not read; unpack it, or pack it with gzip")
-        first = b"".join(islice(_lines(path), 1))
-        try:
-            line = first.decode("utf-8-sig" if self.encoding == "utf-8" else self.encoding, "replace").rstrip("\r\n")
-        except UnicodeError as e:
-            raise FormatError(f"{path}: the header is not {self.encoding}: {e}; set encoding=") from None
+        line = _first_line(path, self.encoding)
         if not line.strip():
             raise FormatError(f"{path}: the first line is empty; expected a header with the names of the columns")
         if "\0" in line and self.encoding != "utf-16":
             raise FormatError(f"{path}: this is not text in {self.encoding}; set encoding= or format=")
         found = sep or max(_SEPARATORS, key=line.count)
-        return next(csv.reader(io.StringIO(line), delimiter=found)), found
+        try:
+            return next(csv.reader(io.StringIO(line), delimiter=found, strict=True)), found
+        except csv.Error as e:
+            raise FormatError(f"{path}: the header is not CSV: {e}; close its quotes within the first line") from None
 
     def stage(self, db: Database, table: str, columns: Mapping[str, str]) -> None:
         parts = []
@@ -244,6 +263,8 @@ class _Csv(Source):
         for i in range(len(self.groups)):
             count = db.run(f"SELECT count(DISTINCT (file_id, line)) FROM rejects_{i}")[0][0]
             self.bad_rows += count
+            wrong = f"SELECT count(*) > 0 FROM rejects_{i} WHERE error_type::VARCHAR = 'INVALID ENCODING'"
+            self.misencoded |= bool(db.run(wrong)[0][0])
             if count and self.bad_example is None:
                 at, text, why, file = db.run(
                     f"SELECT line, csv_line, error_message, file_path FROM rejects_{i} JOIN reject_files_{i}"
