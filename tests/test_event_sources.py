@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -268,7 +269,8 @@ def test_columns_may_have_any_name(tmp_path):
     pq.write_table(table, tmp_path / "a.parquet")
     for source in (table, tmp_path / "a.parquet"):
         for name in names:
-            with read_events(source, user=name, item="item", value=name) as events:
+            other = "item" if name != "item" else "users"
+            with read_events(source, user=name, item=other, value=name) as events:
                 assert events.interactions(by="value").users.to_array().tolist() == [1 + names.index(name)]
 
 
@@ -506,3 +508,55 @@ def test_import_and_use_load_no_more_than_needed(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", missing], capture_output=True, text=True)
     assert "pip install 'ecocore[data]'" in done.stderr
+
+
+# ---- encodings, pipes and arguments ----
+@pytest.mark.parametrize("mark", [b"\xff\xfe", b""])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_utf_16(tmp_path, mark, end):
+    path = tmp_path / "log.csv"
+    path.write_bytes(mark + end.join(["user,item,größe", "1,ü,2.5", "2,b,4", ""]).encode("utf-16-le"))
+    with read_events(path, encoding="utf-16", value="größe") as events:
+        x = events.interactions(by="value")
+        assert (events.report.rows_read, sorted(x.items.to_array()), x.data.tolist()) == (2, ["b", "ü"], [2.5, 4])
+
+
+def test_big_endian_utf_16_and_broken_headers_say_so(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_bytes(b"\xfe\xff" + "user,item\n1,2\n".encode("utf-16-be"))
+    with pytest.raises(FormatError, match=r"log\.csv: big-endian UTF-16 is not read; write the file as utf-8"):
+        read_events(path, encoding="utf-16")
+    path.write_text('user,"item\n1,2\n')
+    with pytest.raises(FormatError, match=r"log\.csv: the header is not CSV"):
+        read_events(path)
+
+
+def test_a_pipe_is_no_empty_file(tmp_path):
+    path = tmp_path / "pipe.csv"
+    os.mkfifo(path)
+    with pytest.raises(InvalidArgument, match=r"pipe\.csv is a pipe or a device.*save it to a file first"):
+        read_events(path)
+    done = subprocess.run(
+        [sys.executable, "-c", "import ecocore; ecocore.read_events('/dev/stdin')"],
+        input="user,item\n1,2\n", capture_output=True, text=True,
+    )  # fmt: skip
+    assert "/dev/stdin is a pipe or a device" in done.stderr
+
+
+def test_another_encoding_is_hinted_at(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_bytes("user,item\n1,a\n2,a,b\n3,ü\n".encode("latin-1"))
+    with read_events(path) as events:
+        assert events.report.count("bad_row") == 2
+        assert "note: some bad rows are not utf-8" in str(events.report)
+        assert "encoding=" in str(events.report)
+    with read_events(path, encoding="latin-1") as events:
+        assert events.report.count("bad_row") == 1
+        assert "encoding=" not in str(events.report)
+
+
+def test_arguments_that_cannot_be_meant():
+    with pytest.raises(InvalidArgument, match=r"user and item: expected two columns; both name 'user'"):
+        read_events({"user": [1], "item": [2]}, item="user")
+    with pytest.raises(InvalidArgument, match=r"drop_where: expected a dict of columns and patterns.*got 'C\*'"):
+        read_events({"user": [1], "item": [2]}, drop_where="C*")

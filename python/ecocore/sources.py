@@ -45,6 +45,7 @@ class Source:
     text: bool = False
     bad_rows: int = 0
     bad_example: dict[str, Any] | None = None
+    misencoded: bool = False  # are some of the bad rows not in the encoding?
     row_order: str = "rowid"  # SQL over the staged table: where a row stands in the source
     one_line: frozenset[str] = frozenset()  # columns of the staged table where no value can hold a line break
     notes: list[str] = field(default_factory=list)  # what staging found that a reader of the report should know
@@ -111,6 +112,11 @@ def _expand(source: Any) -> list[str]:
         found = (
             [path] if os.path.exists(path) else sorted(p for p in glob.glob(path, recursive=True) if os.path.isfile(p))
         )
+        if any(not os.path.isfile(p) for p in found):
+            raise InvalidArgument(
+                f"source: {path} is a pipe or a device, and a log is read more than once; save it to a file first"
+                " (such as: command > log.csv) and give the path of that"
+            )
         if not found:
             what = "no file matches the pattern" if glob.has_magic(path) else "there is no file"
             raise InvalidArgument(f"source: {what} {path} (working folder {os.getcwd()}); check the path")
@@ -161,6 +167,20 @@ def _lines(path: str) -> Iterator[bytes]:
     try:
         with _open(path) as f:
             yield from f
+    except (EOFError, OSError, zlib.error) as e:
+        raise _damaged(path, e) from None
+
+
+def _first_line(path: str, encoding: str) -> str:
+    """The first line of a text file without its end; cut in the text, since a line end may be more than one byte."""
+    try:
+        with _open(path) as f:
+            if encoding == "utf-16" and f.read(2) == b"\xfe\xff":
+                raise FormatError(f"{path}: big-endian UTF-16 is not read; write the file as utf-8")
+            f.seek(0)
+            # Little-endian by name: "utf-16" would refuse a file without a mark.
+            text = io.TextIOWrapper(f, "utf-16-le" if encoding == "utf-16" else encoding, "replace", newline="\n")
+            return text.readline().removeprefix("\ufeff").rstrip("\r\n")
     except (EOFError, OSError, zlib.error) as e:
         raise _damaged(path, e) from None
 
@@ -218,11 +238,7 @@ class _Csv(Source):
     def _header(self, path: str, sep: str | None) -> tuple[list[str], str]:
         if _packing(path) == "zstd":
             raise FormatError(f"{path}: zstd-packed CSV is not read; unpack it, or pack it with gzip")
-        first = b"".join(islice(_lines(path), 1))
-        try:
-            line = first.decode("utf-8-sig" if self.encoding == "utf-8" else self.encoding, "replace").rstrip("\r\n")
-        except UnicodeError as e:
-            raise FormatError(f"{path}: the header is not {self.encoding}: {e}; set encoding=") from None
+        line = _first_line(path, self.encoding)
         if not line.strip():
             raise FormatError(f"{path}: the first line is empty; expected a header with the names of the columns")
         if "\0" in line and self.encoding != "utf-16":
@@ -313,7 +329,10 @@ class _Csv(Source):
                 f" rejects_limit=0)"
             )[0][0]
             doubtful = "bool_or(error_type::VARCHAR IN ('UNQUOTED VALUE', 'LINE SIZE OVER MAXIMUM'))"
-            bad, unsure = db.run(f"SELECT count(DISTINCT (file_id, line)), {doubtful} FROM rejects")[0]
+            foreign = "bool_or(error_type::VARCHAR = 'INVALID ENCODING')"
+            found = db.run(f"SELECT count(DISTINCT (file_id, line)), {doubtful}, {foreign} FROM rejects")
+            bad, unsure, misencoded = found[0]
+            self.misencoded |= bool(misencoded)
             example = None
             if bad:
                 at, text, why, file = db.run(
