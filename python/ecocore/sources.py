@@ -389,7 +389,7 @@ class _CsvPart:
             yield from _lines(self.paths[0])
             return
         try:
-            with io.TextIOWrapper(_open(self.paths[0]), "utf-16", "replace", newline="\n") as f:
+            with io.TextIOWrapper(_open(self.paths[0]), "utf-16-le", "replace", newline="\n") as f:
                 for line in f:
                     yield line.encode("utf-8", "replace")
         except (EOFError, OSError, zlib.error, UnicodeError) as e:
