@@ -78,7 +78,6 @@ def broken(indptr=(0, 2, 3), indices=(1, 2, 0), data=(1.0, 2.0, 3.0), shape=(2, 
         (broken(indptr=(0, -1, 3)), "row 0: indptr must rise"),
         (broken(indptr=(0, 3)), "rows \\+ 1 = 3"),
         (np.eye(3), "scipy.sparse.csr_matrix"),
-        (sp.coo_matrix(np.eye(3)), "tocsr"),
         ("nonsense", "str 'nonsense'"),
     ],
 )
