@@ -305,14 +305,6 @@ def test_similar_items_and_users(model):
     assert 3 not in model.similar_users(3, filter_users=[3], N=N_USERS)[0]
 
 
-def test_similar_items_of_an_item_without_factors_is_no_error():
-    m = AlternatingLeastSquares(2, iterations=0)
-    m.user_factors, m.item_factors = np.ones((2, 2)), np.array([[0, 0], [1, 0], [0, 1]])
-    ids, scores = m.similar_items(0, N=3)
-    assert ids.tolist() == [0, 1, 2]
-    assert (scores == 0).all()
-
-
 def test_explain_adds_up(model):
     user, item = 6, 17
     score, top, weights = model.explain(user, USER_ITEMS, item, N=100)

@@ -151,6 +151,7 @@ def test_items_without_factors_are_similar_to_nothing():
     ids, scores = model.similar_items([7, 8], N=3)
     assert ids[0].tolist() == [-1] * 3
     assert np.isneginf(scores[0]).all()
+    assert scores[1, 0] == pytest.approx(1)
     assert (ids[1, 0], model.similar_items(7, N=2)[0].tolist()) == (8, [-1, -1])
 
 
