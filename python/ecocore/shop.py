@@ -150,8 +150,8 @@ class Shop:
             limits["filter_items"] = denied[denied >= 0]
         row = self.history.users.code(user, "user") if user in self.history.users else None
         if row is None or self.history.indptr[row] == self.history.indptr[row + 1]:
-            ids, scores = self._popularity.recommend(0, filter_already_liked_items=False, **limits)
-            return [Recommendation(self.product(i), s, "popularity") for i, s in _found(ids, scores)]
+            popular = self._popularity.recommend(0, filter_already_liked_items=False, **limits)
+            return [Recommendation(self.product(i), s, "popularity") for i, s in _found(*popular)]
         own = self.history.rows(row)
         ids, scores = self.model.recommend(row, own, filter_already_liked_items=not repeat, **limits)
         best = _found(ids, scores)
