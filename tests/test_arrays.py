@@ -54,6 +54,19 @@ def test_transpose_matches_scipy(threads):
     assert out.values().tolist() == want.data.tolist()
 
 
+@pytest.mark.parametrize("kind", ["coo", "csc", "lil", "dok", "bsr"])
+@pytest.mark.parametrize("make", [sp.csr_matrix, sp.csr_array])
+def test_other_formats_are_converted(kind, make):
+    m = make(random_csr())
+    out = as_csr(m.asformat(kind), "m")
+    np.testing.assert_array_equal(sp.csr_matrix((out.data, out.indices, out.indptr), out.shape).toarray(), m.toarray())
+
+
+def test_what_coo_names_twice_is_added_up():
+    out = as_csr(sp.coo_matrix(([1.0, 2.0, 4.0], ([0, 0, 1], [2, 2, 0])), (2, 3)), "m")
+    assert (out.indices.tolist(), out.values().tolist()) == ([2, 0], [3.0, 4.0])
+
+
 def broken(indptr=(0, 2, 3), indices=(1, 2, 0), data=(1.0, 2.0, 3.0), shape=(2, 4)):
     return type(
         "M", (), {"indptr": np.array(indptr), "indices": np.array(indices), "data": np.array(data), "shape": shape}
@@ -78,7 +91,6 @@ def broken(indptr=(0, 2, 3), indices=(1, 2, 0), data=(1.0, 2.0, 3.0), shape=(2, 
         (broken(indptr=(0, -1, 3)), "row 0: indptr must rise"),
         (broken(indptr=(0, 3)), "rows \\+ 1 = 3"),
         (np.eye(3), "scipy.sparse.csr_matrix"),
-        (sp.coo_matrix(np.eye(3)), "tocsr"),
         ("nonsense", "str 'nonsense'"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -222,6 +223,45 @@ def test_columns_that_differ_in_case_or_come_twice(tmp_path):
         read_events(path, value="x")
 
 
+@pytest.mark.parametrize("kind", ["parquet", "dict", "pandas", "pyarrow", "reader", "polars"])
+def test_columns_that_differ_in_case_in_typed_sources(tmp_path, kind):
+    """They go by the names that they have in the source, also beside one that a database would give to another."""
+    path = tmp_path / "a.parquet"
+    table = pa.table(
+        {"user": [1], "User": [2], "nested": [{"a": [1], "b": 2}], "User_1": [3], "item": [4], "ITEM": [5]}
+    )
+    if kind not in ("parquet", "pyarrow", "reader"):
+        table = table.drop_columns("nested")
+    pq.write_table(table, path)
+    for user, item in (("user", "item"), ("User", "ITEM"), ("User_1", "item")):
+        source = {
+            "parquet": lambda: path,
+            "dict": lambda: table.to_pydict(),
+            "pandas": table.to_pandas,
+            "pyarrow": lambda: table,
+            "reader": table.to_reader,
+            "polars": lambda: pl.DataFrame(table.to_pydict()),
+        }[kind]()
+        with read_events(source, user=user, item=item) as events:
+            x = events.interactions()
+            assert x.users.to_array().tolist() == [{"user": 1, "User": 2, "User_1": 3}[user]]
+            assert x.items.to_array().tolist() == [{"item": 4, "ITEM": 5}[item]]
+    with pytest.raises(InvalidArgument, match=r"there is no column 'USER' in .*; it has: user, User, "):
+        read_events(source if kind != "reader" else table.to_reader(), user="USER")
+
+
+def test_columns_that_differ_in_case_in_several_files(tmp_path):
+    for name in "ab":
+        pq.write_table(pa.table({"user": [1], "User": [2], "item": [3], "kind": [4]}), tmp_path / f"{name}.parquet")
+    pattern = str(tmp_path / "*.parquet")
+    with pytest.raises(InvalidArgument, match=r"have several columns 'User' but for upper and lower case.*rename all"):
+        read_events(pattern, user="User")
+    with read_events(pattern, user="kind") as events:
+        assert events.report.rows_kept == 2
+    with pytest.raises(InvalidArgument, match=r"the DataFrame has several columns 'user'; rename all but one"):
+        read_events(pd.DataFrame([[1, 2, 3]], columns=["user", "user", "item"]))
+
+
 def test_columns_may_have_any_name(tmp_path):
     """Also those that the database itself gives to columns of its own."""
     names = ["filename", "file_row_number", "rowid", "row_order", "select", "time", 'a"b', "item", "users", "raw"]
@@ -229,7 +269,8 @@ def test_columns_may_have_any_name(tmp_path):
     pq.write_table(table, tmp_path / "a.parquet")
     for source in (table, tmp_path / "a.parquet"):
         for name in names:
-            with read_events(source, user=name, item="item", value=name) as events:
+            other = "item" if name != "item" else "users"
+            with read_events(source, user=name, item=other, value=name) as events:
                 assert events.interactions(by="value").users.to_array().tolist() == [1 + names.index(name)]
 
 
@@ -295,6 +336,47 @@ def test_day_and_month_are_told_apart_by_the_whole_log_or_not_at_all():
         read_events({"user": ["u"], "item": ["i"], "t": [52]}, time="t")
     with pytest.raises(InvalidArgument, match=r"time: column 't' holds boolean values"):
         read_events({"user": ["u"], "item": ["i"], "t": [True]}, time="t")
+
+
+def test_a_log_of_few_dates():
+    """However few distinct values there are, they are looked at: a sample of values could miss them all."""
+    n = 120_000
+    ids = {"user": np.arange(n) % 5000, "item": np.arange(n) % 499}
+    for days in (1, 3, 30):
+        for style in ("%Y-%m-%d", "%d.%m.%Y", "%Y%m%d", "%d/%m/%Y"):
+            if style == "%d/%m/%Y" and days < 30:
+                continue  # a day of the month above 12 must be among them
+            dates = [str(d) for d in pd.date_range("2024-05-01", periods=days).strftime(style)]
+            with read_events({**ids, "t": np.array(dates, object)[np.arange(n) % days]}, time="t") as events:
+                assert events.report.count("bad_time") == 0
+                assert events.time_range[0] == np.datetime64("2024-05-01", "us").astype(np.int64), (days, style)
+
+
+def test_day_and_month_are_told_apart_by_a_rare_value():
+    """The whole log is counted, not a sample, where only a few of very many distinct times tell the order."""
+    clock = [f"{m // 60:02}:{m % 60:02}" for m in range(400)]
+    days = [f"{d:02}/{m:02}/2023" for d in range(1, 13) for m in range(1, 13)]  # each may be read both ways
+    texts = np.array([f"{day} {at}" for day in days for at in clock], object)
+    n = texts.size
+    source = {"user": np.arange(n) % 5000, "item": np.arange(n), "t": texts}
+    with pytest.raises(InvalidArgument, match="can be read in 2 ways"):
+        read_events(source, time="t")
+    for at in (0, n // 2, n - 1):
+        told = texts.copy()
+        told[at] = "25/06/2023 10:00"
+        with read_events({**source, "t": told}, time="t") as events:
+            assert "'%d/%m/%Y %H:%M'" in events.report.notes[0]
+            assert events.report.count("bad_time") == 0
+
+
+def test_times_after_a_long_empty_start():
+    n = 15_000
+    ids = {"user": np.arange(n + 1000), "item": np.arange(n + 1000)}
+    for value, empty in ((1.7e9, np.nan), ("1700000000", ""), ("2023-11-14T22:13:20Z", ""), (20231114.0, np.nan)):
+        times = np.array([empty] * n + [value] * 1000, object if isinstance(value, str) else float)
+        with read_events({**ids, "t": times}, time="t") as events:
+            assert (events.report.rows_kept, events.report.count("bad_time")) == (1000, n)
+            assert events.time_range[0] // 86_400_000_000 == 19_675
 
 
 # ---- what is broken ----
@@ -426,3 +508,55 @@ def test_import_and_use_load_no_more_than_needed(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", missing], capture_output=True, text=True)
     assert "pip install 'ecocore[data]'" in done.stderr
+
+
+# ---- encodings, pipes and arguments ----
+@pytest.mark.parametrize("mark", [b"\xff\xfe", b""])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_utf_16(tmp_path, mark, end):
+    path = tmp_path / "log.csv"
+    path.write_bytes(mark + end.join(["user,item,größe", "1,ü,2.5", "2,b,4", ""]).encode("utf-16-le"))
+    with read_events(path, encoding="utf-16", value="größe") as events:
+        x = events.interactions(by="value")
+        assert (events.report.rows_read, sorted(x.items.to_array()), x.data.tolist()) == (2, ["b", "ü"], [2.5, 4])
+
+
+def test_big_endian_utf_16_and_broken_headers_say_so(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_bytes(b"\xfe\xff" + "user,item\n1,2\n".encode("utf-16-be"))
+    with pytest.raises(FormatError, match=r"log\.csv: big-endian UTF-16 is not read; write the file as utf-8"):
+        read_events(path, encoding="utf-16")
+    path.write_text('user,"item\n1,2\n')
+    with pytest.raises(FormatError, match=r"log\.csv: the header is not CSV"):
+        read_events(path)
+
+
+def test_a_pipe_is_no_empty_file(tmp_path):
+    path = tmp_path / "pipe.csv"
+    os.mkfifo(path)
+    with pytest.raises(InvalidArgument, match=r"pipe\.csv is a pipe or a device.*save it to a file first"):
+        read_events(path)
+    done = subprocess.run(
+        [sys.executable, "-c", "import ecocore; ecocore.read_events('/dev/stdin')"],
+        input="user,item\n1,2\n", capture_output=True, text=True,
+    )  # fmt: skip
+    assert "/dev/stdin is a pipe or a device" in done.stderr
+
+
+def test_another_encoding_is_hinted_at(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_bytes("user,item\n1,a\n2,a,b\n3,ü\n".encode("latin-1"))
+    with read_events(path) as events:
+        assert events.report.count("bad_row") == 2
+        assert "note: some bad rows are not utf-8" in str(events.report)
+        assert "encoding=" in str(events.report)
+    with read_events(path, encoding="latin-1") as events:
+        assert events.report.count("bad_row") == 1
+        assert "encoding=" not in str(events.report)
+
+
+def test_arguments_that_cannot_be_meant():
+    with pytest.raises(InvalidArgument, match=r"user and item: expected two columns; both name 'user'"):
+        read_events({"user": [1], "item": [2]}, item="user")
+    with pytest.raises(InvalidArgument, match=r"drop_where: expected a dict of columns and patterns.*got 'C\*'"):
+        read_events({"user": [1], "item": [2]}, drop_where="C*")

@@ -155,3 +155,9 @@ def test_bad_options_and_parts_raise():
         FeatureEncoder.from_parts(meta, arrays | {"moments": np.zeros((3, 2))})
     with pytest.raises(FormatError, match="'log' is missing"):
         FeatureEncoder.from_parts({k: v for k, v in meta.items() if k != "log"}, arrays)
+
+
+@pytest.mark.parametrize("role", ["categorical", "numeric", "log", "vectors"])
+def test_one_column_is_no_sequence_of_columns(role):
+    with pytest.raises(InvalidArgument, match=rf"{role}: expected a sequence of columns; got one, 'category'"):
+        FeatureEncoder(**{role: "category"})

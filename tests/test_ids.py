@@ -96,7 +96,8 @@ def test_one_and_many():
     assert IdMap([1, 2]) != IdMap([2, 1])
     assert "1" in IdMap([1])
     assert 1 not in IdMap(["1"])
-    assert 1.0 not in IdMap([1])
+    assert 1.0 in IdMap([1])
+    assert 1.5 not in IdMap([1])
     assert repr(IdMap(["a"] + [str(i) for i in range(9)])) == "IdMap(10 strings: 'a', '0', '1', ...)"
 
 
@@ -146,3 +147,71 @@ def test_broken_parts_raise(name):
         IdMap.from_parts(meta, arrays | {name: arrays[name].astype(np.float64)})
     with pytest.raises(FormatError, match="kind"):
         IdMap.from_parts({"kind": "pickle", "count": 2}, arrays)
+
+
+@given(st.lists(st.binary(max_size=80), min_size=1, max_size=5))
+def test_the_hash_of_one_is_the_hash_of_many(texts):
+    offsets = np.cumsum([0, *map(len, texts)])
+    many = ids_module._hash(np.frombuffer(b"".join(texts), np.uint8), offsets)
+    assert [ids_module._hash_one(t) for t in texts] == many.tolist()
+
+
+@given(st.one_of(INTS, st.lists(TEXT, unique=True)), st.lists(st.one_of(st.integers(-(2**63), 2**63 - 1), TEXT)))
+def test_one_by_one_and_many_at_once_agree(known, asked):
+    m = IdMap(known)
+    for x in [*known, *asked]:
+        if isinstance(x, int) and m.kind == "str":
+            with pytest.raises(InvalidArgument, match=r"holds strings|is empty and holds strings"):
+                m.code(x)
+            continue
+        want = m.codes([x] * 40, missing=-1)[0]  # long enough for the arrays
+        assert m.codes([x], missing=-1)[0] == want
+        assert (x in m) == (want >= 0)
+        if want >= 0:
+            assert m.code(x) == want
+            assert m[int(want)] == m[[want]][0]
+
+
+def test_equal_hashes_are_told_apart_one_by_one_too(monkeypatch):
+    monkeypatch.setattr(ids_module, "_hash", lambda blob, offsets: np.diff(offsets).astype(np.uint64) & np.uint64(1))
+    monkeypatch.setattr(ids_module, "_hash_one", lambda text: len(text) & 1)
+    known = [f"{'z' * (i % 7)}{i}" for i in range(60)]
+    m = IdMap(known)
+    assert [m.code(x) for x in known] == list(range(60))
+    assert "nobody" not in m
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_whole_floats_are_whole_numbers(count):
+    m = IdMap([12, 17850])
+    for x in (17850.0, np.float64(17850), np.float32(17850), np.int32(17850), "17850"):
+        assert m.code(x) == 1
+        assert x in m
+        assert m.codes([x] * count).tolist() == [1] * count
+    for many in ([17850.0, 12] * count, np.array([17850.0, 12] * count), np.array([17850.0, 12] * count, object)):
+        assert m.codes(many).tolist() == [1, 0] * count
+    with pytest.raises(InvalidArgument, match=r"ids: 7 is unknown"):
+        m.codes([12.0, 7.0] * count)
+    with pytest.raises(InvalidArgument, match=r"holds strings such as 'a'; got the number 1; pass strings"):
+        IdMap(["a"]).codes([1.0] * count)
+
+
+@pytest.mark.parametrize("known", [[12, 17850], ["a", "b"]])
+@pytest.mark.parametrize("bad", [None, float("nan"), float("inf"), 0.5, 2.0**60, b"a", [12], True, object()])
+@pytest.mark.parametrize("count", [1, 40])
+def test_what_is_no_id_is_refused_by_the_name_of_the_argument(known, bad, count):
+    m = IdMap(known)
+    assert bad not in m
+    with pytest.raises(InvalidArgument, match=r"^id: expected"):
+        m.code(bad)
+    with pytest.raises(InvalidArgument, match=r"^user: expected"):
+        m.code(bad, "user")
+    with pytest.raises(InvalidArgument, match=r"^deny: expected"):
+        m.codes([bad] * count, missing=-1, name="deny")
+
+
+def test_unknown_ids_are_named_by_the_callers_argument():
+    with pytest.raises(InvalidArgument, match=r"^item: 7 is unknown"):
+        IdMap([12]).code(7.0, "item")
+    with pytest.raises(InvalidArgument, match=r"^deny: 'x' is unknown \(2 such\); expected one of the 1 known"):
+        IdMap(["a"]).codes(["x", "a", "y"], name="deny")

@@ -147,6 +147,27 @@ def test_scipy_there_and_back():
         Interactions.from_scipy(m, users=["a"])
 
 
+@pytest.mark.parametrize("kind", [sp.csr_matrix, sp.csr_array])
+def test_a_matrix_that_is_changed_later_changes_nothing(kind):
+    m = kind(sp.random(7, 9, 0.4, "csr", dtype=np.float32, random_state=0))
+    m = kind((m.data, m.indices.astype(np.int32), m.indptr.astype(np.int64)), m.shape)
+    m.indptr = m.indptr.astype(np.int64)
+    x = Interactions.from_scipy(m)
+    before = contents(x)
+    m.data[:] = 99
+    m.indices[:] = 0
+    m.indptr[:] = 0
+    assert contents(x) == before
+
+
+def test_read_only_arrays_are_used_in_place():
+    x = Interactions.from_scipy(sp.random(7, 9, 0.4, "csr", dtype=np.float32, random_state=0))
+    for a in (x.indptr, x.indices, x.data):
+        a.flags.writeable = False
+    y = Interactions.from_scipy(x)
+    assert all(np.may_share_memory(getattr(x, name), getattr(y, name)) for name in ("indptr", "indices", "data"))
+
+
 def test_given_maps_decide_rows_and_columns():
     users = IdMap(["z", "nobody", "a"])
     x = Interactions.from_arrays(["a", "z"], [1, 2], user_ids=users, item_ids=IdMap([2, 1]))

@@ -88,3 +88,72 @@ def test_repeat_share():
     assert repeat_share(train, test) == 0.5
     with pytest.raises(InvalidArgument, match="expected shape"):
         repeat_share(train, Interactions.from_arrays([0], [0]))
+
+
+MIXED = {
+    "user": ["ann", "ann", "ann", "bob", "bob"],
+    "item": ["tea", "tea", "cup", "tea", "cup"],
+    "cost": np.array([2.0, 2.0, 5.0, 2.0, None], object),
+    "order": [1, 1, 1, 2, 2],
+    "kind": ["drink", "drink", "crockery", "drink", "crockery"],
+    "what": ["view", " Purchase", "view", "view", "buy"],
+}
+MIXED_COLUMNS = {"event": "what", "price": "cost", "basket": "order", "drop_duplicates": False}
+
+
+def spend_twin(purchases):
+    """Spend in all, of ann, by category, and purchases without a price: a loop over rows."""
+    total, ann, category, unpriced = 0.0, 0.0, {}, 0
+    for user, cost, kind, what in zip(*(MIXED[name] for name in ("user", "cost", "kind", "what")), strict=True):
+        if what in purchases:
+            unpriced += cost is None
+            total += cost or 0
+            ann += (cost or 0) * (user == "ann")
+            category[kind] = category.get(kind, 0) + (cost or 0)
+    return total, ann, category, unpriced
+
+
+@pytest.mark.parametrize("source", ["column", "catalogue"])
+@pytest.mark.parametrize("given", [None, ["view"], ["view", "buy", " Purchase"]])
+def test_only_purchases_are_spend(source, given):
+    catalogue = None
+    if source == "catalogue":
+        catalogue = read_catalogue({"item": ["cup", "tea"], "kind": ["crockery", "drink"]}, category="kind")
+    columns = MIXED_COLUMNS | ({"category": "kind"} if source == "column" else {})
+    with read_events(MIXED, **columns) as events:
+        s = events.summary(catalogue, purchases=given)
+    counted = given or [" Purchase", "buy"]
+    total, ann, category, unpriced = spend_twin(counted)
+    assert (s.events, s.purchases, s.spend, s.unpriced) == (5, counted, total, unpriced)
+    assert s.spend_per_user[1.0] == s.basket_spend[1.0] == ann
+    assert {name: paid or 0.0 for name, _, paid in s.top_categories} == {"crockery": 0.0, "drink": 0.0} | category
+    assert s.to_dict()["purchases"] == counted
+    assert f"spend: {total:.2f} by events of type {', '.join(counted)}" in str(s)
+
+
+def test_without_a_type_named_like_a_purchase_all_count_and_a_part_without_purchases_has_no_spend():
+    with read_events(MIXED | {"what": ["a", "b", "a", "a", "b"]}, **MIXED_COLUMNS) as events:
+        s = events.summary()
+    assert (s.purchases, s.spend, s.unpriced) == (["a", "b"], 11, 1)
+    timed = {
+        "user": [1, 1],
+        "item": [1, 2],
+        "t": [10**9, 2 * 10**9 - 10**9 // 2],
+        "p": [3.0, 4.0],
+        "e": ["view", "buy"],
+    }
+    with read_events(timed, time="t", time_unit="s", price="p", event="e") as events:
+        before, after = (part.summary() for part in events.split_by_time(at=timed["t"][1] * 10**6))
+    assert (before.purchases, before.spend, before.spend_per_user) == (["buy"], 0, {})
+    assert after.spend == 4
+
+
+def test_purchases_that_are_none():
+    with read_events(MIXED, **MIXED_COLUMNS) as events:
+        for bad in ("buy", []):
+            with pytest.raises(InvalidArgument, match="purchases: expected a list of event types"):
+                events.summary(purchases=bad)
+        with pytest.raises(InvalidArgument, match=r"purchases: there is no event type 'sold'; expected some of .*buy"):
+            events.summary(purchases=["sold"])
+    with read_events(LOG, **COLUMNS) as events, pytest.raises(InvalidArgument, match="read it with event="):
+        events.summary(purchases=["buy"])

@@ -53,7 +53,7 @@ void bind_als(py::module_& m) {
         std::vector<double> out(static_cast<std::size_t>(v.cols * v.cols));
         {
           ReleaseGil release;
-          als_gram(v, out.data(), exact, threads);
+          als_gram(v, out.data(), exact, threads, SignalPoll());
         }
         return own(std::move(out), {v.cols, v.cols});
       },
@@ -64,15 +64,20 @@ void bind_als(py::module_& m) {
       [](const Int64Array& indptr, const Int32Array& indices, const std::optional<FloatArray>& data,
          const FloatArray& fixed, const DoubleArray& gram, const FloatArray& regularization,
          const std::optional<FloatArray>& prior, const FloatArray& start, FloatArray& solved, float alpha,
-         float weight_offset, float gram_weight, const std::string& solver, int cg_steps, int threads) {
+         float weight_offset, float gram_weight, const std::optional<BoolArray>& outside_gram,
+         const std::string& solver, int cg_steps, int threads) {
         const auto y = matrix_view(fixed, "fixed");
         const CsrView rows = csr_view(indptr, indices, data ? &*data : nullptr, y.rows, "interactions");
+        if (outside_gram && (outside_gram->ndim() != 1 || outside_gram->size() != y.rows))
+          throw InvalidArgument("outside_gram: expected one value for each of " + std::to_string(y.rows) +
+                                " rows of fixed, got " + std::to_string(outside_gram->size()));
         const AlsProblem problem{rows,
                                  y,
                                  gram_view(gram, y.cols, "gram"),
                                  per_row(regularization, rows.rows, "regularization"),
                                  optional_view(prior, rows.rows, y.cols, "prior"),
-                                 {alpha, weight_offset, gram_weight}};
+                                 {alpha, weight_offset, gram_weight},
+                                 outside_gram ? outside_gram->data() : nullptr};
         const AlsOptions options{parse_solver(solver), cg_steps, threads};
         const auto from = matrix_view(start, "start");
         const auto to = mutable_matrix_view(solved, "solved");
@@ -81,7 +86,8 @@ void bind_als(py::module_& m) {
       },
       noconvert("indptr"), noconvert("indices"), noconvert("data"), noconvert("fixed"), noconvert("gram"),
       noconvert("regularization"), noconvert("prior"), noconvert("start"), noconvert("solved"), py::kw_only(),
-      "alpha"_a, "weight_offset"_a, "gram_weight"_a, "solver"_a = "auto", "cg_steps"_a = 3, "num_threads"_a = 0);
+      "alpha"_a, "weight_offset"_a, "gram_weight"_a, py::arg("outside_gram").noconvert() = py::none(),
+      "solver"_a = "auto", "cg_steps"_a = 3, "num_threads"_a = 0);
 
   m.def(
       "als_data_loss",

@@ -32,24 +32,27 @@ void add_blocks(const MatrixView<const float>& m, std::int64_t first, std::int64
 
 }  // namespace
 
-void als_gram(const MatrixView<const float>& factors, double* out, bool exact, int threads) {
+void als_gram(const MatrixView<const float>& factors, double* out, bool exact, int threads, const Poll& poll) {
   const std::int64_t f = factors.cols;
   const AlsKernels& k = kernels().als;
   const std::int64_t blocks = (factors.rows + kBlockRows - 1) / kBlockRows;
   const std::int64_t parts = std::clamp<std::int64_t>(blocks / 4, 1, kMaxParts);
   std::vector<double> partial(static_cast<std::size_t>(parts * f * f), 0.0);
 
-  parallel_for(0, parts, 1, threads, [&](std::int64_t part, std::int64_t, int) {
-    double* sum = partial.data() + part * f * f;
-    const std::int64_t first = blocks * part / parts * kBlockRows;
-    const std::int64_t last = std::min(factors.rows, blocks * (part + 1) / parts * kBlockRows);
-    if (exact)
-      add_blocks<double>(factors, first, last, sum, k.syrk64);
-    else
-      add_blocks<float>(factors, first, last, sum, [&](const float* rows, std::int64_t ld, std::int64_t n, float* a) {
-        k.syrk(rows, rows, ld, n, ld, a);
-      });
-  });
+  parallel_for(
+      0, parts, 1, threads,
+      [&](std::int64_t part, std::int64_t, int) {
+        double* sum = partial.data() + part * f * f;
+        const std::int64_t first = blocks * part / parts * kBlockRows;
+        const std::int64_t last = std::min(factors.rows, blocks * (part + 1) / parts * kBlockRows);
+        if (exact)
+          add_blocks<double>(factors, first, last, sum, k.syrk64);
+        else
+          add_blocks<float>(
+              factors, first, last, sum,
+              [&](const float* rows, std::int64_t ld, std::int64_t n, float* a) { k.syrk(rows, rows, ld, n, ld, a); });
+      },
+      poll);
 
   for (std::int64_t i = 0; i < f; ++i)
     for (std::int64_t c = i; c < f; ++c) {

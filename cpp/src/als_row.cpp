@@ -16,6 +16,14 @@ constexpr std::int64_t kTileRows = 32;
 constexpr std::int64_t kResidentBytes = 2 * 1024 * 1024;
 // Below this squared residual CG has converged; implicit's threshold.
 constexpr float kConverged = 1e-20f;
+// Relative error at which an exact solution is done, and how many corrections it may take: more than three are rare.
+constexpr double kRefined = 1e-6;
+constexpr int kMaxRefinements = 6;
+// Pivots that keep this part of their diagonal entry multiply the rounding of a float32 matrix (some 1e-6 of long sums)
+// by little: a correction, which reads the row's factors again and costs a quarter of the solution, can be saved.
+constexpr float kWellKept = 1.0f / 16;
+// A float64 pivot that has lost all but three digits of its diagonal entry tells a matrix that is singular.
+constexpr double kSingular = 1e-13;
 
 std::int64_t resident_rows(std::int64_t ld) {
   const std::int64_t rows = kResidentBytes / (ld * static_cast<std::int64_t>(sizeof(float)));
@@ -68,6 +76,9 @@ void AlsRowSolver::load(std::int64_t row) {
     t_[j] = std::max(c, 0.0f);
     w_[j] = std::abs(c) + p.weights.weight_offset;
   }
+  if (p.outside_gram)
+    for (std::int64_t j = 0; j < n_; ++j)
+      if (p.outside_gram[ids_[j]]) w_[j] = std::abs(values ? p.weights.alpha * values[begin + j] : p.weights.alpha);
 }
 
 template <class F>
@@ -145,7 +156,7 @@ void AlsRowSolver::add_residual64(const float* x, double* out) {
   });
 }
 
-void AlsRowSolver::solve_cholesky(bool refine) {
+void AlsRowSolver::solve_cholesky(bool always) {
   const AlsKernels& k = s_.kernels;
   a_.reserve(ld_ * ld_);
   panel_.reserve(kAlsPad * ld_);
@@ -163,20 +174,96 @@ void AlsRowSolver::solve_cholesky(bool refine) {
     }
     k.combine(rows, ld_, count, t_.data() + first, x);
   });
-  if (!k.cholesky_factor(a, ld_, panel_.data())) {
-    x[0] = std::nanf("");  // solve() names the row
-    return;
+  float* diagonal = r_.data();
+  for (std::int64_t i = 0; i < ld_; ++i) diagonal[i] = a[i * ld_ + i];
+  if (k.cholesky_factor(a, ld_, panel_.data())) {
+    bool well = !always;  // by how much of its diagonal entry each pivot has kept
+    for (std::int64_t i = 0; i < ld_; ++i) well = well && a[i * ld_ + i] * a[i * ld_ + i] >= kWellKept * diagonal[i];
+    k.cholesky_solve(a, ld_, x);
+    if (well || refine()) return;
   }
-  k.cholesky_solve(a, ld_, x);
-  if (!refine) return;
+  solve_float64();
+}
 
-  // A in float32 has lost what cancels between its large terms; the residual in float64 has not.
+// A in float32 has lost what cancels between its large terms; the residual in float64 has not. Each correction shrinks
+// the error by about the same factor, so that this factor times the last correction is what is left. False where the
+// corrections do not shrink: the factors of A are too far from the truth.
+bool AlsRowSolver::refine() {
+  const AlsKernels& k = s_.kernels;
+  float *x = x_.data(), *correction = r_.data();
+  r64_.reserve(ld_);
+  double last = std::sqrt(static_cast<double>(k.dot(x, x, ld_)));
+  for (int step = 0; step < kMaxRefinements; ++step) {
+    r64_.clear();
+    add_residual64(x, r64_.data());
+    for (std::int64_t i = 0; i < ld_; ++i) correction[i] = static_cast<float>(r64_[i]);
+    k.cholesky_solve(a_.data(), ld_, correction);
+    const double size = std::sqrt(static_cast<double>(k.dot(correction, correction, ld_)));
+    const double whole = std::sqrt(static_cast<double>(k.dot(x, x, ld_)));
+    const bool done = size <= kRefined * whole || size * size <= kRefined * whole * last;
+    if (!done && !(size < 0.5 * last)) return false;
+    k.axpy(1.0f, correction, x, ld_);
+    if (done) return true;
+    last = size;
+  }
+  return false;
+}
+
+// The same equations in float64 from the start. Rare, and some ten times slower.
+void AlsRowSolver::solve_float64() {
+  const AlsKernels& k = s_.kernels;
+  const std::int64_t f = s_.factors;
+  a64_.reserve(ld_ * ld_);
+  a64_.clear();
   r64_.reserve(ld_);
   r64_.clear();
-  add_residual64(x, r64_.data());
-  for (std::int64_t i = 0; i < ld_; ++i) r_[i] = static_cast<float>(r64_[i]);
-  k.cholesky_solve(a, ld_, r_.data());
-  k.axpy(1.0f, r_.data(), x, ld_);
+  x64_.reserve(ld_);
+  dots64_.reserve(std::max(f, kTileRows));
+  double *a = a64_.data(), *b = r64_.data(), *coefficients = dots64_.data();
+
+  const auto w0 = static_cast<double>(s_.problem.weights.gram_weight);
+  const auto lambda = static_cast<double>(lambda_);
+  for (std::int64_t i = 0; i < f; ++i) {
+    for (std::int64_t c = 0; c < f; ++c) a[i * ld_ + c] = w0 * s_.problem.gram[i * f + c];
+    a[i * ld_ + i] += lambda;
+    if (prior_) b[i] = lambda * static_cast<double>(prior_[i]);
+  }
+  for_tiles([&](const float* rows, std::int64_t first, std::int64_t count) {
+    for (std::int64_t begin = 0; begin < count; begin += kTileRows) {
+      const std::int64_t n = std::min(kTileRows, count - begin);
+      const float* tile = rows + begin * ld_;
+      const float *w = w_.data() + first + begin, *t = t_.data() + first + begin;
+      for (std::int64_t i = 0; i < f; ++i) {
+        for (std::int64_t j = 0; j < n; ++j)
+          coefficients[j] = static_cast<double>(w[j]) * static_cast<double>(tile[j * ld_ + i]);
+        k.combine64(tile, ld_, n, coefficients, a + i * ld_);
+      }
+      std::copy_n(t, n, coefficients);
+      k.combine64(tile, ld_, n, coefficients, b);
+    }
+  });
+
+  double* diagonal = x64_.data();
+  for (std::int64_t i = 0; i < f; ++i) diagonal[i] = a[i * ld_ + i];
+  for (std::int64_t row = 0; row < f; ++row) {  // A = U^T U, and U^T z = b on the way
+    double* u = a + row * ld_;
+    if (!(u[row] > kSingular * diagonal[row])) {
+      x_[0] = std::nanf("");  // solve() names the row
+      return;
+    }
+    const double scale = 1.0 / std::sqrt(u[row]);
+    for (std::int64_t c = row; c < f; ++c) u[c] *= scale;
+    b[row] *= scale;
+    for (std::int64_t i = row + 1; i < f; ++i) {
+      for (std::int64_t c = i; c < f; ++c) a[i * ld_ + c] -= u[i] * u[c];
+      b[i] -= u[i] * b[row];
+    }
+  }
+  for (std::int64_t row = f - 1; row >= 0; --row) {  // U x = z
+    for (std::int64_t c = row + 1; c < f; ++c) b[row] -= a[row * ld_ + c] * b[c];
+    b[row] /= a[row * ld_ + row];
+  }
+  for (std::int64_t i = 0; i < ld_; ++i) x_[i] = i < f ? static_cast<float>(b[i]) : 0.0f;
 }
 
 void AlsRowSolver::solve(std::int64_t row, const float* start, float* out) {

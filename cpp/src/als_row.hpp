@@ -31,7 +31,10 @@ class AlsRowSolver {
  private:
   void load(std::int64_t row);
   void solve_cg(const float* start);
-  void solve_cholesky(bool refine);
+  // Unless `always`, refines only what float32 has not solved to about 1e-4 anyway.
+  void solve_cholesky(bool always);
+  bool refine();
+  void solve_float64();
   void add_residual64(const float* x, double* out);
 
   // Calls f(rows, first, n) for consecutive tiles of the row's gathered factors. The first pass gathers; later passes
@@ -51,7 +54,7 @@ class AlsRowSolver {
   bool gathered_ = false;
 
   AlignedBuffer<float> rows_, scaled_, t_, w_, x_, r_, p_, ap_, a_, panel_;
-  AlignedBuffer<double> x64_, r64_, dots64_;
+  AlignedBuffer<double> x64_, r64_, dots64_, a64_;
 };
 
 }  // namespace ecocore

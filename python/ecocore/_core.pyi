@@ -83,6 +83,7 @@ def als_half_sweep(
     alpha: float,
     weight_offset: float,
     gram_weight: float,
+    outside_gram: _Bool | None = None,
     solver: str = "auto",
     cg_steps: int = 3,
     num_threads: int = 0,

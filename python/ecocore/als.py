@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from . import _core, storage
+from . import storage
+from .als_factors import Factors, Side, unit
 from .als_features import FeatureMap
 from .als_objective import Float64Array, Objective, Solver, make_objective, solve_rows
-from .als_training import Factors, Iteration, Progress, Sweep
-from .arrays import Csr, FloatArray, Int64Array, as_count, as_csr, as_ids, as_matrix, describe
+from .als_training import Iteration, Progress, Sweep
+from .arrays import Csr, FloatArray, Int32Array, Int64Array, as_count, as_csr, as_ids, as_matrix, describe
 from .errors import DeviceUnavailable, FormatError, InvalidArgument, NotFitted
-from .evaluation import evaluate
+from .evaluation import evaluate, ranking_metrics
 from .topk import TopKIndex
 
 __all__ = ["AlternatingLeastSquares", "Iteration"]
@@ -28,9 +30,21 @@ _MAX_ROWS = 2**31 - 1  # users or items: ids in CSR matrices are int32
 class AlternatingLeastSquares:
     """Matrix factorisation for implicit feedback, trained by alternating least squares.
 
-    The interface is that of ``implicit.als.AlternatingLeastSquares`` (0.7), with these differences: matrices may be
-    ``csr_matrix``, ``csr_array`` or ``Interactions`` with any index type; ids are int64; filtered items never come
-    back, where a result has fewer than N items the rest is id -1 with score -inf; factor arrays are read-only.
+    The interface is that of ``implicit.als.AlternatingLeastSquares`` (0.7). What differs:
+
+    - Parameters from ``iterations`` on have other places: give them by name. Matrices may have any index type, and may
+      be ``Interactions``; a CSR matrix that names a pair twice is refused.
+    - Filtered items never come back: where fewer than N items are left, id -1 and score -inf stand for the rest.
+      ``items`` and ``filter_items`` may be combined. Equal scores are ordered by id. There is no ``recommend_all``.
+    - Ids out of range raise InvalidArgument, negative ones too.
+    - The factor arrays are read-only; assign whole ones. ``partial_fit_users`` and ``partial_fit_items`` copy them.
+    - The third result of ``explain`` is the inverse of the user's matrix, not a Cholesky factor.
+    - The loss counts each pair's confidence exactly once; with negative values implicit's differs by a constant.
+    - A model is saved as a folder. Files that implicit saved are not read.
+    - float32 and the native CPU solvers are all there is.
+
+    Any number of threads may ask a model while one trains or updates it: each call sees the factors of one moment, old
+    or new. Updates themselves belong to one thread at a time.
 
     Args:
         factors: length of the factor vectors.
@@ -41,11 +55,13 @@ class AlternatingLeastSquares:
             the data is a dislike: target 0, held with confidence alpha * abs(value).
         unobserved_weight: alpha0 of ``"ials"``, the weight of every pair's squared score; default 0.1.
         regularization_exponent: nu of ``"ials"``; default 1, regularisation in proportion to a row's weight.
-        solver: ``"cholesky"`` is exact; ``"cg"`` takes ``cg_steps`` steps of conjugate gradient from the last factors,
-            as implicit does; ``"auto"`` takes CG for rows whose factors fit the cache (2 MB) and is exact for longer.
+        solver: ``"cholesky"`` is exact, to about 1e-6; ``"cg"`` takes ``cg_steps`` steps of conjugate gradient from the
+            last factors, as implicit does; ``"auto"`` takes CG for rows whose factors fit the cache (2 MB) and is exact
+            for longer ones, to about 1e-4.
         cg_steps: steps of conjugate gradient.
-        random_state: seed or generator of the start. For ``"implicit"`` a seed gives the start that implicit takes:
-            uniform in [0, 0.01), users first; for ``"ials"`` normal with deviation 0.1 / sqrt(factors).
+        random_state: seed or generator of the start; ``fit`` draws from it, nothing else does. For ``"implicit"`` a
+            seed gives the start that implicit takes: uniform in [0, 0.01), users first; for ``"ials"`` normal with
+            deviation 0.1 / sqrt(factors).
         num_threads: 0 = automatic. The result is the same bits for any number.
         device: ``"auto"`` or ``"cpu"``.
         dtype, use_native, use_cg, use_gpu: implicit's; float32, True and False are all there is, ``use_cg`` True and
@@ -84,6 +100,11 @@ class AlternatingLeastSquares:
         use_gpu: bool = False,
         calculate_training_loss: bool = False,
     ) -> None:
+        if isinstance(iterations, (type, np.dtype)):
+            raise InvalidArgument(
+                f"iterations: expected a whole number; got the dtype {np.dtype(iterations)}, which is the fourth"
+                " argument of implicit; name the arguments from here on, e.g. dtype=numpy.float32, iterations=15"
+            )
         if np.dtype(dtype) != np.float32:
             raise InvalidArgument(f"dtype: expected float32, the only type factors have here; got {np.dtype(dtype)}")
         if not use_native:
@@ -112,72 +133,38 @@ class AlternatingLeastSquares:
         self.calculate_training_loss = calculate_training_loss
         self.history: list[Iteration] = []
         self._state = Factors()
-        self._forget()
         self._checked()
-        _generator(random_state)
+        if not isinstance(random_state, np.random.RandomState):  # to make a generator of that one draws from it
+            _generator(random_state)
 
     def __repr__(self) -> str:
-        shape = "not fitted"
-        if self._state.users is not None and self._state.items is not None:
-            shape = f"{len(self._state.users)} users x {len(self._state.items)} items"
+        shape, state = "not fitted", self._state
+        if state.users is not None and state.items is not None:
+            shape = f"{len(state.users)} users x {len(state.items)} items"
         return f"AlternatingLeastSquares(factors={self.factors}, objective={self.objective!r}; {shape})"
 
     # ---- factors ---------------------------------------------------------------------------------------------------
+    # Every method takes self._state once and works with that: another thread may replace it at any time.
 
     @property
     def user_factors(self) -> FloatArray | None:
-        return self._state.users
+        users = self._state.users
+        return None if users is None else users.factors
 
     @user_factors.setter
     def user_factors(self, value: npt.ArrayLike | None) -> None:
-        users = None if value is None else _frozen(as_matrix(value, "user_factors"), value)
-        self._replace(Factors(users, self._state.items, self._state.cold, self._state.feature_map))
+        users = None if value is None else Side(_frozen(as_matrix(value, "user_factors"), value))
+        self._state = replace(self._state, users=users)
 
     @property
     def item_factors(self) -> FloatArray | None:
-        return self._state.items
+        items = self._state.items
+        return None if items is None else items.factors
 
     @item_factors.setter
     def item_factors(self, value: npt.ArrayLike | None) -> None:
-        items = None if value is None else _frozen(as_matrix(value, "item_factors"), value)
-        self._replace(Factors(self._state.users, items))
-
-    def _replace(self, state: Factors) -> None:
-        """Takes new factors; what was derived from the old ones goes."""
-        for array in (state.users, state.items):
-            if array is not None:
-                array.flags.writeable = False
-        old, self._state = self._state, state
-        self._forget(users=state.users is not old.users, items=state.items is not old.items)
-
-    def _forget(self, *, users: bool = True, items: bool = True) -> None:
-        if users:
-            self._user_gram: Float64Array | None = None
-            self._similar_users: TopKIndex | None = None
-        if items:
-            self._item_gram: Float64Array | None = None
-            self._index: TopKIndex | None = None
-            self._similar_items: TopKIndex | None = None
-
-    def _fitted_users(self) -> FloatArray:
-        if self._state.users is None:
-            raise NotFitted("the model has no user factors yet; call fit(user_items) or load(path) first")
-        return self._state.users
-
-    def _fitted_items(self) -> FloatArray:
-        if self._state.items is None:
-            raise NotFitted("the model has no item factors yet; call fit(user_items) or load(path) first")
-        return self._state.items
-
-    def _grams(self) -> tuple[Float64Array, Float64Array]:
-        """X^T X and Y^T Y, without items that nobody could have interacted with."""
-        if self._user_gram is None:
-            self._user_gram = _core.als_gram(self._fitted_users(), num_threads=self.num_threads)
-        if self._item_gram is None:
-            items = self._fitted_items()
-            seen = items if self._state.cold is None else np.where(self._state.cold[:, None], np.float32(0), items)
-            self._item_gram = _core.als_gram(seen, num_threads=self.num_threads)
-        return self._user_gram, self._item_gram
+        items = None if value is None else Side(_frozen(as_matrix(value, "item_factors"), value))
+        self._state = replace(self._state, items=items, feature_map=None)
 
     # ---- training --------------------------------------------------------------------------------------------------
 
@@ -209,11 +196,12 @@ class AlternatingLeastSquares:
         """Learns the factors.
 
         Ctrl-C leaves the model with the factors of the last finished iteration. A second ``fit`` goes on from where the
-        first ended; set ``user_factors`` and ``item_factors`` to None to start afresh.
+        first ended, with what it knows of the features if it is given as many; set ``user_factors`` and
+        ``item_factors`` to None to start afresh.
 
         Args:
-            user_items: CSR matrix (n_users, n_items) of how much each user has of each item. Stored zeros count as
-                observed with confidence 0.
+            user_items: sparse matrix (n_users, n_items) of how much each user has of each item. Stored zeros count as
+                observed with confidence 0. CSR is used in place, other formats are converted.
             show_progress: a line on stderr, where that is a terminal.
             callback: called after each iteration with (iteration, seconds, loss or None).
             validation: CSR matrix like ``user_items`` with items held out. After each iteration ``validation_k`` items
@@ -227,7 +215,8 @@ class AlternatingLeastSquares:
             feature_strength: weight of the ridge penalty on that function, in average items.
 
         Raises:
-            InvalidArgument: an argument does not fit, or the equations have no finite solution.
+            InvalidArgument: an argument does not fit, ``validation`` holds out no item that is not in ``user_items``,
+                or the equations have no finite solution.
         """
         objective = self._checked()
         users = as_csr(user_items, "user_items", num_threads=self.num_threads)
@@ -244,6 +233,12 @@ class AlternatingLeastSquares:
             if validation.nnz == 0:
                 raise InvalidArgument("validation: expected at least one held-out item; got an empty matrix")
             validation_k = as_count(validation_k, "validation_k")
+            nothing = np.full((users.shape[0], 1), -1)
+            if ranking_metrics(nothing, validation, 1, exclude=users, num_threads=self.num_threads).n_users == 0:
+                raise InvalidArgument(
+                    "validation: expected at least one held-out item that the user does not have in user_items too;"
+                    " got none, so that nothing can be judged; take held-out items out of user_items"
+                )
         sweep = Sweep(
             objective,
             users,
@@ -253,14 +248,16 @@ class AlternatingLeastSquares:
             cg_steps=self.cg_steps,
             num_threads=self.num_threads,
         )
-        state = sweep.start(self._start(users))
+        before = self._state
+        first = self._start(before, *users.shape)
+        state = sweep.start(first[0].factors, first[1].factors, before.feature_map)
         self.history = []
         best: tuple[float, int, Factors] | None = None
         with Progress(self.iterations, show_progress) as progress:
             for iteration in range(self.iterations):
                 began = time.perf_counter()
                 state, published = sweep.step(state)
-                self._replace(published)
+                self._state = published
                 loss = sweep.loss(state) if self.calculate_training_loss else None
                 seconds = time.perf_counter() - began
                 metric = None
@@ -277,35 +274,35 @@ class AlternatingLeastSquares:
                 if early_stopping is not None and best is not None and iteration - best[1] >= early_stopping:
                     break
         if early_stopping is not None and best is not None:
-            self._replace(best[2])
+            self._state = best[2]
         elif self.iterations == 0:
-            self._replace(Factors(state.users, state.items))
+            self._state = replace(before, users=first[0], items=first[1])
         return self
 
-    def _start(self, users: Csr) -> tuple[FloatArray, FloatArray]:
+    def _start(self, state: Factors, n_users: int, n_items: int) -> tuple[Side, Side]:
         """The factors to begin with: those that are set, random ones else."""
-        rng = _generator(self.random_state)
-        n_users, n_items = users.shape
-        out: list[FloatArray] = []
+        users, items = state.users, state.items
         for given, count, name, axis in (
-            (self._state.users, n_users, "user_factors", "rows"),
-            (self._state.items, n_items, "item_factors", "columns"),
+            (users, n_users, "user_factors", "rows"),
+            (items, n_items, "item_factors", "columns"),
         ):
-            if given is None:
-                if self.objective == "implicit":
-                    out.append(rng.random((count, self.factors), dtype=np.float32) * np.float32(0.01))
-                else:
-                    deviation = np.float32(0.1 / np.sqrt(self.factors))
-                    out.append(rng.standard_normal((count, self.factors), dtype=np.float32) * deviation)
-            elif given.shape != (count, self.factors):
+            if given is not None and given.factors.shape != (count, self.factors):
                 raise InvalidArgument(
                     f"user_items: its {count} {axis} with {self.factors} factors need {name} of shape"
-                    f" ({count}, {self.factors}); the model's have shape {given.shape};"
+                    f" ({count}, {self.factors}); the model's have shape {given.factors.shape};"
                     f" set model.{name} = None to start afresh"
                 )
-            else:
-                out.append(given)
-        return out[0], out[1]
+        if users is None or items is None:
+            rng = _generator(self.random_state)  # from a legacy generator this draws
+            users = Side(self._random(rng, n_users)) if users is None else users
+            items = Side(self._random(rng, n_items)) if items is None else items
+        return users, items
+
+    def _random(self, rng: np.random.Generator, count: int) -> FloatArray:
+        shape = (count, self.factors)
+        if self.objective == "implicit":
+            return rng.random(shape, dtype=np.float32) * np.float32(0.01)
+        return rng.standard_normal(shape, dtype=np.float32) * np.float32(0.1 / np.sqrt(self.factors))
 
     # ---- recommending ----------------------------------------------------------------------------------------------
 
@@ -318,12 +315,12 @@ class AlternatingLeastSquares:
         filter_items: npt.ArrayLike | None = None,
         recalculate_user: bool = False,
         items: npt.ArrayLike | None = None,
-    ) -> tuple[Int64Array, FloatArray]:
+    ) -> tuple[Int32Array, FloatArray]:
         """The N items of highest score for one user or several.
 
         Args:
             userid: an id, or an array of ids.
-            user_items: CSR matrix with one row for each of these users, in the same order: what to filter and to
+            user_items: sparse matrix with one row for each of these users, in the same order: what to filter and to
                 recalculate from. Not used, and may be None, when neither is asked for. It may have fewer columns than
                 the model has items, when items were added since.
             N: number of items; more than there are is allowed, the rest is then -1.
@@ -334,20 +331,27 @@ class AlternatingLeastSquares:
             items: item ids to choose from; N is then at most their number.
 
         Returns:
-            ids int64 and scores float32, of shape (N,) for one user or (len(userid), N). Best first, equal scores by
+            ids int32 and scores float32, of shape (N,) for one user or (len(userid), N). Best first, equal scores by
             id; -1 and -inf where there are no more items.
         """
+        state = self._state
+        catalogue = _known(state.items, "item")
         history = None
         if filter_already_liked_items or recalculate_user:
-            history = self._history(user_items, "user_items", np.size(userid), len(self._fitted_items()))
+            history = self._history(user_items, "user_items", np.size(userid), len(catalogue))
         if recalculate_user:
-            vectors = self._fold_in_users(cast(Csr, history))
+            vectors = self._solve(catalogue, cast(Csr, history))
             vectors = vectors[0] if np.ndim(userid) == 0 else vectors
         else:
-            vectors = _rows(self._fitted_users(), userid, "userid")
-        if self._index is None:
-            self._index = TopKIndex(self._fitted_items(), num_threads=self.num_threads)
-        return _search(self._index, vectors, N, history if filter_already_liked_items else None, filter_items, items)
+            vectors = _rows(_known(state.users, "user").factors, userid, "userid")
+        return self._search(
+            catalogue.index(self.num_threads),
+            vectors,
+            N,
+            history if filter_already_liked_items else None,
+            filter_items,
+            items,
+        )
 
     def similar_items(
         self,
@@ -357,30 +361,68 @@ class AlternatingLeastSquares:
         item_users: Any = None,
         filter_items: npt.ArrayLike | None = None,
         items: npt.ArrayLike | None = None,
-    ) -> tuple[Int64Array, FloatArray]:
-        """The N items whose factors have the highest cosine with those of one item or several; the item itself is among
-        them.
+    ) -> tuple[Int32Array, FloatArray]:
+        """The N items whose factors have the highest cosine with those of one item or several.
 
-        ``recalculate_item`` computes the factors from ``item_users``, a CSR matrix (one row for each item, n_users).
+        The item itself is among them, with cosine 1 up to rounding; items of parallel factors may come before it, or
+        take its place when N is small. An item without factors (all zero) is similar to nothing: ids -1.
+
+        ``recalculate_item`` computes the factors from ``item_users``, a sparse matrix (one row for each item, n_users).
         Other arguments and the result as for :meth:`recommend`.
         """
+        state = self._state
+        catalogue = _known(state.items, "item")
         if recalculate_item:
-            vectors = self.recalculate_item(itemid, item_users)
+            vectors = self._recalculated(_known(state.users, "user"), itemid, item_users, "item_users")
         else:
-            vectors = _rows(self._fitted_items(), itemid, "itemid")
-        if self._similar_items is None:
-            self._similar_items = TopKIndex(_unit(self._fitted_items()), num_threads=self.num_threads)
-        return _search(self._similar_items, _unit(vectors), N, None, filter_items, items)
+            vectors = _rows(catalogue.factors, itemid, "itemid")
+        return self._similar(catalogue, vectors, N, filter_items, items)
 
     def similar_users(
         self, userid: Any, N: int = 10, filter_users: npt.ArrayLike | None = None, users: npt.ArrayLike | None = None
-    ) -> tuple[Int64Array, FloatArray]:
+    ) -> tuple[Int32Array, FloatArray]:
         """The N users whose factors have the highest cosine with those of one user or several, as
         :meth:`similar_items`."""
-        vectors = _rows(self._fitted_users(), userid, "userid")
-        if self._similar_users is None:
-            self._similar_users = TopKIndex(_unit(self._fitted_users()), num_threads=self.num_threads)
-        return _search(self._similar_users, _unit(vectors), N, None, filter_users, users)
+        known = _known(self._state.users, "user")
+        return self._similar(known, _rows(known.factors, userid, "userid"), N, filter_users, users)
+
+    def _similar(
+        self, side: Side, vectors: FloatArray, N: int, deny: npt.ArrayLike | None, allow: npt.ArrayLike | None
+    ) -> tuple[Int32Array, FloatArray]:
+        ids, scores = self._search(side.cosine_index(self.num_threads), unit(vectors), N, None, deny, allow)
+        unknown = ~vectors.any(axis=-1)
+        ids[unknown], scores[unknown] = -1, -np.inf
+        return ids, scores
+
+    def _search(
+        self,
+        index: TopKIndex,
+        vectors: FloatArray,
+        N: int,
+        exclude: Csr | None,
+        deny: npt.ArrayLike | None,
+        allow: npt.ArrayLike | None,
+    ) -> tuple[Int32Array, FloatArray]:
+        """Top-k in implicit's shapes: as many columns as were asked for, but for a list of items that is shorter."""
+        N = as_count(N, "N", maximum=_MAX_ROWS)
+        if allow is not None:
+            allow = np.unique(as_ids(allow, "items", index.n_items))
+            if allow.size == 0:
+                raise InvalidArgument(
+                    "items: expected at least one id to choose from; got none; use None for all items"
+                )
+            N = min(N, allow.size)
+        if deny is not None:
+            deny = as_ids(deny, "filter_items", index.n_items)
+        count = min(N, index.n_items)
+        found, scores = index.search(
+            vectors, count, exclude=exclude, allow=allow, deny=deny, num_threads=self.num_threads
+        )
+        ids = found.astype(np.int32)
+        if count == N:
+            return ids, scores
+        missing = [(0, 0)] * (ids.ndim - 1) + [(0, N - count)]
+        return np.pad(ids, missing, constant_values=-1), np.pad(scores, missing, constant_values=-np.inf)
 
     def explain(
         self, userid: int, user_items: Any, itemid: int, user_weights: Any = None, N: int = 10
@@ -399,7 +441,8 @@ class AlternatingLeastSquares:
             factors).
         """
         objective = self._checked()
-        factors = self._fitted_items()
+        catalogue = _known(self._state.items, "item")
+        factors = catalogue.factors
         N = as_count(N, "N")
         liked = self._history(user_items, "user_items", None, len(factors))
         user = int(as_ids(userid, "userid", max(liked.shape[0], 1) if liked.shape[0] != 1 else _MAX_ROWS)[0])
@@ -409,9 +452,12 @@ class AlternatingLeastSquares:
         signed = objective.alpha * (np.ones(ids.size) if values is None else values.astype(np.float64))
         if user_weights is None:
             weights = objective.weights
-            matrix = weights["gram_weight"] * self._grams()[1]
-            matrix += (rated.T * (np.abs(signed) + weights["weight_offset"])) @ rated
-            penalty = self._user_regularization(objective, np.array([ids.size]))
+            offset = np.full(ids.size, weights["weight_offset"])
+            if catalogue.cold is not None:
+                offset[catalogue.cold[ids]] = 0  # the Gram matrix leaves these out: there is nothing to take back
+            matrix = weights["gram_weight"] * catalogue.gram(self.num_threads)
+            matrix += (rated.T * (np.abs(signed) + offset)) @ rated
+            penalty = objective.row_regularization(np.array([ids.size]), catalogue.n_warm)
             matrix[np.diag_indices_from(matrix)] += float(penalty[0])
             try:
                 user_weights = np.linalg.inv(matrix)
@@ -439,62 +485,49 @@ class AlternatingLeastSquares:
 
         ``user_items``: CSR matrix with a row for each user. Returns float32 (factors,) or (len(userid), factors).
         """
-        history = self._history(user_items, "user_items", np.size(userid), len(self._fitted_items()))
-        out = self._fold_in_users(history)
-        return out[0] if np.ndim(userid) == 0 else out
+        return self._recalculated(_known(self._state.items, "item"), userid, user_items, "user_items")
 
     def recalculate_item(self, itemid: Any, item_users: Any) -> FloatArray:
         """Exact factors of one item or several from all their users: as :meth:`recalculate_user`, with a CSR matrix
         (len(itemid), n_users). Features play no part."""
-        objective = self._checked()
-        users = self._fitted_users()
-        history = self._history(item_users, "item_users", np.size(itemid), len(users))
-        penalty = objective.row_regularization(np.diff(history.indptr), len(users))
-        out = solve_rows(objective, history, users, self._grams()[0], penalty, num_threads=self.num_threads)
-        return out[0] if np.ndim(itemid) == 0 else out
+        return self._recalculated(_known(self._state.users, "user"), itemid, item_users, "item_users")
 
     def partial_fit_users(self, userids: npt.ArrayLike, user_items: Any) -> None:
         """Recalculates users from their whole history and stores them. New ids enlarge the model (ids between get zero
         factors). The factor matrix is copied, so that readers in other threads keep a whole one: hand over many users
         at once."""
+        state = self._state
+        users = _known(state.users, "user")
         ids = _distinct(userids, "userids")
-        users = _with_rows(self._fitted_users(), ids, self.recalculate_user(ids, user_items))
-        self._replace(Factors(users, self._state.items, self._state.cold, self._state.feature_map))
+        new = self._recalculated(_known(state.items, "item"), ids, user_items, "user_items")
+        self._state = replace(state, users=Side(_with_rows(users.factors, ids, new)))
 
     def partial_fit_items(self, itemids: npt.ArrayLike, item_users: Any) -> None:
         """Recalculates items from all their users and stores them, as :meth:`partial_fit_users`."""
+        state = self._state
+        catalogue = _known(state.items, "item")
         ids = _distinct(itemids, "itemids")
-        items = _with_rows(self._fitted_items(), ids, self.recalculate_item(ids, item_users))
-        cold = self._state.cold
+        new = self._recalculated(_known(state.users, "user"), ids, item_users, "item_users")
+        items = _with_rows(catalogue.factors, ids, new)
+        cold = catalogue.cold
         if cold is not None:
             cold = np.concatenate([cold, np.zeros(len(items) - cold.size, np.bool_)])
             cold[ids] = False
-        self._replace(Factors(self._state.users, items, cold, self._state.feature_map))
+        self._state = replace(state, items=Side(items, cold))
 
     def item_factors_from_features(self, features: npt.ArrayLike) -> FloatArray:
         """Factors (n, factors) of items that nobody has interacted with, from their features (n, n_features). The model
         must have been fitted with ``item_features``."""
-        if self._state.feature_map is None:
-            raise NotFitted("the model knows no item features; call fit(user_items, item_features=...) first")
-        return self._state.feature_map(as_matrix(features, "features", columns=self._state.feature_map.n_features))
+        return _from_features(self._state, features)
 
     def add_items(self, features: npt.ArrayLike) -> Int64Array:
         """Appends items that nobody has interacted with, so that they can be recommended; returns their ids, int64.
         ``features``: (n, n_features). Update them with :meth:`partial_fit_items` once they have users."""
-        new = self.item_factors_from_features(features)
-        old = self._fitted_items()
-        cold = self._state.cold if self._state.cold is not None else np.zeros(len(old), np.bool_)
-        gram = self._item_gram  # the new items do not count in it
-        self._replace(
-            Factors(
-                self._state.users,
-                np.concatenate([old, new]),
-                np.concatenate([cold, np.ones(len(new), np.bool_)]),
-                self._state.feature_map,
-            )
-        )
-        self._item_gram = gram
-        return np.arange(len(old), len(old) + len(new))
+        state = self._state
+        new = _from_features(state, features)
+        catalogue = _known(state.items, "item")
+        self._state = replace(state, items=catalogue.with_cold(new))
+        return np.arange(len(catalogue), len(catalogue) + len(new))
 
     def _history(self, x: Any, name: str, rows: int | None, columns: int) -> Csr:
         """The checked matrix, widened to the model where it knows fewer columns."""
@@ -506,16 +539,23 @@ class AlternatingLeastSquares:
             )
         return Csr(m.indptr, m.indices, m.data, (m.shape[0], columns))
 
-    def _user_regularization(self, objective: Objective, counts: Int64Array) -> FloatArray:
-        items = self._fitted_items()
-        cold = 0 if self._state.cold is None else int(self._state.cold.sum())
-        return objective.row_regularization(counts, len(items) - cold)
+    def _recalculated(self, fixed: Side, ids: Any, rows: Any, name: str) -> FloatArray:
+        """Exact factors of one id, (factors,), or of several, from a matrix with a row for each."""
+        out = self._solve(fixed, self._history(rows, name, np.size(ids), len(fixed)))
+        return out[0] if np.ndim(ids) == 0 else out
 
-    def _fold_in_users(self, history: Csr) -> FloatArray:
+    def _solve(self, fixed: Side, history: Csr) -> FloatArray:
+        """Exact factors of the rows of ``history`` over the other side."""
         objective = self._checked()
-        items = self._fitted_items()
-        penalty = self._user_regularization(objective, np.diff(history.indptr))
-        return solve_rows(objective, history, items, self._grams()[1], penalty, num_threads=self.num_threads)
+        return solve_rows(
+            objective,
+            history,
+            fixed.factors,
+            fixed.gram(self.num_threads),
+            objective.row_regularization(np.diff(history.indptr), fixed.n_warm),
+            outside_gram=fixed.cold,
+            num_threads=self.num_threads,
+        )
 
     # ---- saving ----------------------------------------------------------------------------------------------------
 
@@ -523,16 +563,17 @@ class AlternatingLeastSquares:
         """The model as JSON values and arrays, for :mod:`ecocore.storage`. A generator as ``random_state`` is left
         out."""
         state = self._state
+        users, items = _known(state.users, "user"), _known(state.items, "item")
         meta: dict[str, Any] = {name: getattr(self, name) for name in _PARAMETERS}
         if not isinstance(self.random_state, (int, np.integer)):
             meta["random_state"] = None
         meta = {k: v.item() if isinstance(v, np.generic) else v for k, v in meta.items()}
         arrays: dict[str, npt.NDArray[Any]] = {
-            "user_factors": self._fitted_users(),
-            "item_factors": self._fitted_items(),
+            "user_factors": users.factors,
+            "item_factors": items.factors,
         }
-        if state.cold is not None:
-            arrays["cold_items"] = state.cold
+        if items.cold is not None:
+            arrays["cold_items"] = items.cold
         if state.feature_map is not None:
             arrays["feature_weights"] = state.feature_map.weights
         return meta, arrays
@@ -540,33 +581,53 @@ class AlternatingLeastSquares:
     @classmethod
     def from_parts(cls, meta: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Self:
         """The model that :meth:`to_parts` took apart. Arrays are used in place. Raises FormatError for parts that do
-        not make a model."""
+        not make a model. What every use reads whole is checked for NaN and inf; user factors are left on disk, and are
+        checked row by row as they are used."""
         try:
             model = cls(**{name: meta[name] for name in _PARAMETERS})
             users, items = arrays["user_factors"], arrays["item_factors"]
-        except (KeyError, TypeError, InvalidArgument) as e:
+        except (KeyError, TypeError, ValueError, InvalidArgument) as e:
             raise FormatError(f"not a saved ALS model: {e}; save it again") from e
         cold, weights = arrays.get("cold_items"), arrays.get("feature_weights")
-        width = (model.factors,)
         for name, array, dtype, shape in (
-            ("user_factors", users, np.float32, (len(users), *width)),
-            ("item_factors", items, np.float32, (len(items), *width)),
-            ("cold_items", cold, np.bool_, (len(items),)),
-            ("feature_weights", weights, np.float32, (0 if weights is None else len(weights), *width)),
+            ("user_factors", users, np.float32, ("n_users", model.factors)),
+            ("item_factors", items, np.float32, ("n_items", model.factors)),
+            ("cold_items", cold, np.bool_, (len(items) if items.ndim else 0,)),
+            ("feature_weights", weights, np.float32, ("n_features + 1", model.factors)),
         ):
-            if array is not None and (array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous):
-                raise FormatError(f"{name}: expected {np.dtype(dtype)} of shape {shape}; got {describe(array)}")
-        model._replace(Factors(users, items, cold, None if weights is None else FeatureMap(weights)))
+            if array is None:
+                continue
+            fits = array.ndim == len(shape) and all(
+                isinstance(want, str) or want == got for want, got in zip(shape, array.shape, strict=True)
+            )
+            if array.dtype != dtype or not fits or not array.flags.c_contiguous:
+                wanted = ", ".join(str(n) for n in shape)
+                raise FormatError(
+                    f"{name}: expected {np.dtype(dtype)} in C order of shape ({wanted}); got {describe(array)}"
+                )
+        if len(users) == 0 or len(items) == 0 or (weights is not None and len(weights) < 2):
+            raise FormatError("not a saved ALS model: a factor array has no rows; save it again")
+        for name, array in (("item_factors", items), ("feature_weights", weights)):
+            with np.errstate(invalid="ignore"):  # inf - inf
+                if array is not None and not np.isfinite(array.sum(dtype=np.float64)):
+                    raise FormatError(f"{name}: expected finite values; got NaN or inf; train and save the model again")
+        model._state = Factors(Side(users), Side(items, cold), None if weights is None else FeatureMap(weights))
         return model
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Saves the model as the folder ``path``, atomically and without pickle."""
-        storage.write_folder(path, _KIND, *self.to_parts())
+        storage.write_folder(_as_path(path), _KIND, *self.to_parts())
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """The model saved at ``path``; its factors are memory-mapped."""
-        return cls.from_parts(*storage.read_folder(path, _KIND))
+    def load(cls, path: str | os.PathLike[str], *, mmap: bool = True, verify: bool = False) -> Self:
+        """The model saved at ``path``. As with implicit, ``save("m")`` is found by ``load("m.npz")`` too, and the other
+        way round. With ``mmap`` the factors stay on disk until they are touched, shared between processes; ``verify``
+        compares every file's checksum."""
+        found = _as_path(path)
+        if not os.path.exists(found):
+            other = found.removesuffix(".npz") if found.endswith(".npz") else found + ".npz"
+            found = other if os.path.isdir(other) else found
+        return cls.from_parts(*storage.read_folder(found, _KIND, mmap=mmap, verify=verify))
 
 
 _PARAMETERS = (
@@ -597,6 +658,27 @@ def _generator(random_state: Any) -> np.random.Generator:
         ) from e
 
 
+def _as_path(x: Any) -> str:
+    if not isinstance(x, (str, os.PathLike)):
+        raise InvalidArgument(
+            f"path: expected the path of a folder; got {describe(x)}; a model is a folder of files that can be"
+            " memory-mapped: give its path, and pack it with shutil.make_archive where you need a single file"
+        )
+    return os.fsdecode(x)
+
+
+def _known(side: Side | None, name: str) -> Side:
+    if side is None:
+        raise NotFitted(f"the model has no {name} factors yet; call fit(user_items) or load(path) first")
+    return side
+
+
+def _from_features(state: Factors, features: npt.ArrayLike) -> FloatArray:
+    if state.feature_map is None:
+        raise NotFitted("the model knows no item features; call fit(user_items, item_features=...) first")
+    return state.feature_map(as_matrix(features, "features", columns=state.feature_map.n_features))
+
+
 def _frozen(a: FloatArray, source: Any) -> FloatArray:
     """An array that nobody else writes to: a copy where it may be the caller's own."""
     return a.copy() if a.flags.writeable and np.may_share_memory(a, np.asarray(source)) else a
@@ -606,12 +688,6 @@ def _rows(factors: FloatArray, ids: Any, name: str) -> FloatArray:
     """The factors of one id, (factors,), or of several, (n, factors)."""
     found = factors[as_ids(ids, name, len(factors))]
     return found[0] if np.ndim(ids) == 0 else found
-
-
-def _unit(factors: FloatArray) -> FloatArray:
-    """Rows scaled to length 1; zero rows stay zero."""
-    norms = np.sqrt(np.einsum("...k,...k->...", factors, factors, dtype=np.float64))[..., None]
-    return (factors / np.where(norms == 0, 1, norms)).astype(np.float32)
 
 
 def _distinct(x: npt.ArrayLike, name: str) -> Int64Array:
@@ -628,28 +704,3 @@ def _with_rows(factors: FloatArray, ids: Int64Array, rows: FloatArray) -> FloatA
     out[: len(factors)] = factors
     out[ids] = rows
     return out
-
-
-def _search(
-    index: TopKIndex,
-    vectors: FloatArray,
-    N: int,
-    exclude: Csr | None,
-    deny: npt.ArrayLike | None,
-    allow: npt.ArrayLike | None,
-) -> tuple[Int64Array, FloatArray]:
-    """Top-k in implicit's shapes: as many columns as were asked for, but for a list of items that is shorter."""
-    N = as_count(N, "N", maximum=_MAX_ROWS)
-    if allow is not None:
-        allow = np.unique(as_ids(allow, "items", index.n_items))
-        if allow.size == 0:
-            raise InvalidArgument("items: expected at least one id to choose from; got none; use None for all items")
-        N = min(N, allow.size)
-    if deny is not None:
-        deny = as_ids(deny, "filter_items", index.n_items)
-    count = min(N, index.n_items)
-    ids, scores = index.search(vectors, count, exclude=exclude, allow=allow, deny=deny)
-    if count == N:
-        return ids, scores
-    missing = [(0, 0)] * (ids.ndim - 1) + [(0, N - count)]
-    return np.pad(ids, missing, constant_values=-1), np.pad(scores, missing, constant_values=-np.inf)

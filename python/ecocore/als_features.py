@@ -59,6 +59,10 @@ class FeaturePrior:
         solution = np.linalg.lstsq(self._normal, right.astype(np.float64), rcond=None)[0]
         return FeatureMap(solution.astype(np.float32))
 
+    def takes(self, feature_map: FeatureMap) -> bool:
+        """Whether the map is one from as many features."""
+        return feature_map.n_features == int(self._features.shape[1])
+
     def prior(self, feature_map: FeatureMap) -> FloatArray:
         """The prior of every item, (n_items, factors)."""
         return feature_map(self._features)

@@ -119,11 +119,13 @@ def solve_rows(
     *,
     start: FloatArray | None = None,
     prior: FloatArray | None = None,
+    outside_gram: npt.NDArray[np.bool_] | None = None,
     solver: Solver = "cholesky",
     cg_steps: int = 3,
     num_threads: int = 0,
 ) -> FloatArray:
-    """New factors (rows, factors) of ``rows`` (CSR, rows x fixed rows) while the other side stays ``fixed``."""
+    """New factors (rows, factors) of ``rows`` (CSR, rows x fixed rows) while the other side stays ``fixed``.
+    ``outside_gram``: the fixed rows that ``gram`` leaves out."""
     solved = np.empty((rows.shape[0], fixed.shape[1]), np.float32)
     if start is None:
         solved[:] = 0
@@ -138,6 +140,7 @@ def solve_rows(
         solved if start is None else start,
         solved,
         **objective.weights,
+        outside_gram=outside_gram,
         solver=solver,
         cg_steps=cg_steps,
         num_threads=num_threads,

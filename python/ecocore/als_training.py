@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
+from .als_factors import Factors, Side
 from .als_features import FeatureMap, FeaturePrior
 from .als_objective import Float64Array, Objective, Solver, as_number, solve_rows
 from .arrays import Csr, FloatArray, as_matrix
@@ -24,16 +25,6 @@ class Iteration:
     seconds: float  # both half sweeps, and the loss where it was asked for
     loss: float | None  # with calculate_training_loss
     metric: float | None  # with validation
-
-
-@dataclass(frozen=True)
-class Factors:
-    """The factors of one moment, all read-only and replaced as a whole."""
-
-    users: FloatArray | None = None
-    items: FloatArray | None = None
-    cold: npt.NDArray[np.bool_] | None = None  # items whose factors come from features alone
-    feature_map: FeatureMap | None = None
 
 
 @dataclass(frozen=True)
@@ -85,11 +76,13 @@ class Sweep:
             strength = as_number(feature_strength, "feature_strength")
             self._prior = FeaturePrior(features, self._item_lambda, counts > 0, strength)
 
-    def start(self, factors: tuple[FloatArray, FloatArray]) -> SweepState:
-        users, items = factors
+    def start(self, users: FloatArray, items: FloatArray, feature_map: FeatureMap | None) -> SweepState:
+        """The state to begin with. A map of other features than this fit's is not used."""
         if self._cold is not None:
             items = np.where(self._cold[:, None], np.float32(0), items)
-        return SweepState(users, items, self._gram(items))
+        if self._prior is None or feature_map is None or not self._prior.takes(feature_map):
+            feature_map = None
+        return SweepState(users, items, self._gram(items), feature_map=feature_map)
 
     def step(self, state: SweepState) -> tuple[SweepState, Factors]:
         """The next state, and the factors that the model shows for it."""
@@ -101,13 +94,13 @@ class Sweep:
         items = self._solve(self._items, users, user_gram, self._item_lambda, state.items, prior)
         item_gram = self._gram(items)
         if self._prior is None or self._cold is None:
-            return SweepState(users, items, item_gram, user_gram), Factors(users, items)
+            return SweepState(users, items, item_gram, user_gram), Factors(Side(users), Side(items))
         feature_map = self._prior.fit(items)
         shown = items
         if self._cold.any():
             shown = np.where(self._cold[:, None], self._prior.prior(feature_map), items)
         after = SweepState(users, items, item_gram, user_gram, feature_map)
-        return after, Factors(users, shown, self._cold, feature_map)
+        return after, Factors(Side(users), Side(shown, self._cold), feature_map)
 
     def _gram(self, factors: FloatArray) -> Float64Array:
         return _core.als_gram(factors, self._exact, self._threads)

@@ -128,7 +128,8 @@ def as_csr(
     num_threads: int = 0,
 ) -> Csr:
     """A checked :class:`Csr` from a scipy CSR matrix or array, an ``Interactions``, or anything with ``indptr``,
-    ``indices``, ``data`` and ``shape``.
+    ``indices``, ``data`` and ``shape``. Other scipy formats (COO, CSC, ...) are converted by their ``tocsr``, which
+    copies, and which adds up what a COO matrix names twice; in CSR that is refused.
 
     Arrays that already have the exact dtypes are used in place, read-only and memory-mapped ones included. Rows are
     sorted if they are not. ``pattern`` leaves the values out. ``shape`` names the rows and columns that must match.
@@ -136,13 +137,12 @@ def as_csr(
     if isinstance(x, Csr):
         csr = Csr(x.indptr, x.indices, None if pattern else x.data, x.shape)
     else:
-        kind = getattr(x, "format", "csr")
-        if kind != "csr" or not all(hasattr(x, part) for part in ("indptr", "indices", "shape")):
-            hint = "use .tocsr()" if hasattr(x, "tocsr") else "use scipy.sparse.csr_matrix(x)"
-            what = f"a {kind} matrix" if hasattr(x, "tocsr") else describe(x)
+        if getattr(x, "format", "csr") != "csr" and hasattr(x, "tocsr"):
+            x = x.tocsr()
+        if not all(hasattr(x, part) for part in ("indptr", "indices", "shape")):
             raise InvalidArgument(
                 f"{name}: expected a CSR matrix (scipy.sparse.csr_matrix, csr_array or Interactions);"
-                f" got {what}; {hint}"
+                f" got {describe(x)}; use scipy.sparse.csr_matrix(x)"
             )
         if len(x.shape) != 2:
             raise InvalidArgument(f"{name}: expected a 2-D matrix; got shape {tuple(x.shape)}")

@@ -17,7 +17,7 @@ MISSING_IDS = ("NULL", "null", "None", "NaN", "nan", "NA", "N/A")  # how writers
 BLANKS = r"' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13) || chr(160) || chr(12288)"
 
 _WHOLE = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}
-_SAMPLE = 10_000  # values looked at to understand times written as text
+_SAMPLE = 10_000  # distinct values, at least, that are looked at to understand times written as text
 
 # Ways of writing a time that the SQL cast does not know, tried where ISO 8601 fails.
 _TIME_FORMATS = [
@@ -155,26 +155,28 @@ def time_column(
 
 
 def _epoch(db: Database, table: str, x: str, where: str, unit: str | None, exact: str | None) -> TimeColumn:
-    """Numbers since 1970, in the unit that puts their median between 1990 and 2100, or dates as YYYYMMDD."""
+    """Numbers since 1970, in the unit that puts most of them between 1990 and 2100, or dates as YYYYMMDD."""
     if unit is None:
-        median, low, high = db.run(
-            f"SELECT median(abs(x)), min(x), max(x) FROM (SELECT {x} AS x FROM {table} LIMIT {_SAMPLE})"
-            " WHERE NOT isnan(x) AND NOT isinf(x)"
-        )[0]
-        if median is None:
+        spans = {
+            u: (631_152_000e6 / _EPOCH_UNITS[u], 4_102_444_800e6 / _EPOCH_UNITS[u]) for u in ("s", "ms", "us", "ns")
+        }
+        spans["date"] = (19_000_101, 21_001_232)  # no two spans have a number in common
+        counts = ", ".join(f"count(*) FILTER (x >= {low!r} AND x < {high!r})" for low, high in spans.values())
+        finite = f"(SELECT abs({x}) AS x FROM {table} WHERE NOT isnan({x}) AND NOT isinf({x}))"
+        total, *found = db.run(f"SELECT count(*), {counts} FROM {finite}")[0]
+        if total == 0:
             return TimeColumn("NULL::BIGINT", f"{where} holds no times")
-        if low >= 19_000_101 and high <= 21_001_231:
-            text = f"({x})::BIGINT::VARCHAR"
-            value = f"epoch_us(try_strptime({text}, '%Y%m%d')::TIMESTAMPTZ)"
-            return TimeColumn(value, f"{where} holds dates written YYYYMMDD")
-        for unit in ("s", "ms", "us", "ns"):
-            if 631_152_000e6 <= median * _EPOCH_UNITS[unit] < 4_102_444_800e6:
-                break
-        else:
+        unit = max(spans, key=dict(zip(spans, found, strict=True)).__getitem__)
+        if max(found) <= total / 2:
+            median = db.run(f"SELECT median(x) FROM (SELECT x FROM {finite} LIMIT {_SAMPLE})")[0][0]
             raise InvalidArgument(
                 f"{where} holds numbers around {median:g}, which are no seconds, milli-, micro- or nanoseconds since"
                 " 1970 between the years 1990 and 2100; set time_unit= to 's', 'ms', 'us', 'ns' or 'd'"
             )
+        if unit == "date":
+            text = f"TRY_CAST({x} AS BIGINT)::VARCHAR"
+            value = f"epoch_us(try_strptime({text}, '%Y%m%d')::TIMESTAMPTZ)"
+            return TimeColumn(value, f"{where} holds dates written YYYYMMDD")
     note = f"{where} holds {_UNIT_NAMES[unit]} since 1970"
     if exact is not None:  # whole numbers keep every digit
         scale = _EPOCH_UNITS[unit]
@@ -189,17 +191,18 @@ def _text(
     if format is not None:
         value = f"epoch_us(try_strptime({text}, {literal(format)})::TIMESTAMPTZ)"
         return TimeColumn(value, f"{where} is read as {format!r}, in {zone} where it names no zone")
-    # From all over the table: the first days of a log cannot tell day from month.
-    every = max(1, db.run(f"SELECT count(*) FROM {table}")[0][0] // _SAMPLE)
-    sample = (
-        f"(SELECT t FROM (SELECT {text} AS t FROM {table}) WHERE t <> '' AND hash(t) % {every} = 0 LIMIT {_SAMPLE})"
-    )
-    total, numbers, iso = db.run(
-        f"SELECT count(*), count(*) FILTER (regexp_full_match(t, '-?[0-9]+([.][0-9]+)?')),"
-        f" count(TRY_CAST(t AS TIMESTAMPTZ)) FROM {sample}"
-    )[0]
-    if total == 0:
+    # Every value where they are few, such as dates, and else a share of them, from all over the log: its first days
+    # cannot tell day from month. Each value has the weight of its rows.
+    given = f"(SELECT {text} AS t FROM {table}) WHERE t <> ''"
+    filled, distinct = db.run(f"SELECT count(*), approx_count_distinct(t) FROM {given}")[0]
+    if filled == 0:
         return TimeColumn("NULL::BIGINT", f"{where} holds no times")
+    sample, share = "time_sample", f"hash(t) % {max(1, distinct // _SAMPLE)} = 0"
+    db.run(f"CREATE OR REPLACE TEMP TABLE {sample} AS SELECT t, count(*) AS n FROM {given} AND {share} GROUP BY t")
+    total, numbers, iso = db.run(
+        f"SELECT sum(n), coalesce(sum(n) FILTER (regexp_full_match(t, '-?[0-9]+([.][0-9]+)?')), 0),"
+        f" coalesce(sum(n) FILTER (TRY_CAST(t AS TIMESTAMPTZ) IS NOT NULL), 0) FROM {sample}"
+    )[0]
     if unit is not None or numbers > total / 2:
         whole = db.run(
             f"SELECT bool_and(regexp_full_match(t, '-?[0-9]+')) FROM {sample} WHERE TRY_CAST(t AS DOUBLE) IS NOT NULL"
@@ -211,21 +214,28 @@ def _text(
             f"epoch_us(TRY_CAST({text} AS TIMESTAMPTZ))",
             f"{where} holds ISO 8601 times, in {zone} where they name no zone",
         )
-    # %Y takes "10" for the year 10: only years since 1970 count.
-    counts = ", ".join(f"count(*) FILTER (try_strptime(t, {literal(f)}) >= '1970-01-01')" for f in _TIME_FORMATS)
-    found = db.run(f"SELECT {counts} FROM {sample}")[0]
-    best = max(found)
-    if best <= total / 2:
-        example = db.run(f"SELECT t FROM {sample} LIMIT 1")[0][0]
+    likely = [f for f, n in _count_formats(db, sample, "n", _TIME_FORMATS).items() if n > total / 2]
+    example = db.run(f"SELECT min(t) FROM {sample}")[0][0]
+    if not likely:
         raise InvalidArgument(
             f"{where} holds times that are not understood, such as {example!r}; set time_format= (as in strptime, e.g."
             " '%d.%m.%Y %H:%M')"
         )
-    winners = [f for f, n in zip(_TIME_FORMATS, found, strict=True) if n == best]
+    winners = likely
+    if len(likely) > 1:  # day or month? The whole log decides.
+        found = _count_formats(db, f"(SELECT t FROM {given})", "1", likely)
+        winners = [f for f in likely if found[f] == max(found.values())]
     if len(winners) > 1:
-        example = db.run(f"SELECT t FROM {sample} LIMIT 1")[0][0]
         raise InvalidArgument(
             f"{where} can be read in {len(winners)} ways ({', '.join(map(repr, winners))}), such as {example!r};"
             " set time_format= to the right one"
         )
     return _text(db, table, text, where, zone, winners[0], None)
+
+
+def _count_formats(db: Database, rows: str, weight: str, formats: list[str]) -> dict[str, int]:
+    """How many rows (of ``t``, with ``weight``) each format can read."""
+    # %Y takes "10" for the year 10: only years since 1970 count.
+    tests = (f"try_strptime(t, {literal(f)}) >= '1970-01-01'" for f in formats)
+    counts = ", ".join(f"coalesce(sum({weight}) FILTER ({test}), 0)" for test in tests)
+    return dict(zip(formats, db.run(f"SELECT {counts} FROM {rows}")[0], strict=True))

@@ -100,7 +100,8 @@ def read_events(
     - ``duplicate``: equal to another row in every column named here; only with ``time``, since without it a row that
       comes twice may be an event that came twice;
     - ``bot``: all events of a user who on any one day (UTC) has more than ``max_events_per_user_day``; ``"auto"`` is 10
-      times the 99.9th percentile of events per user and day, and at least 1000; None switches the rule off.
+      times the 99.9th percentile of events per user and day, and at least 1000; None switches the rule off. It looks at
+      the whole log, a test period that is split off later included: give a number where that must not be.
 
     ``strict`` raises where rows would be left out as ``bad_row`` or ``unknown_event``. ``memory_limit``, ``threads``
     and ``temp_directory`` are DuckDB's; the temporary database goes away with the result.
@@ -108,6 +109,8 @@ def read_events(
     columns = {"user": user, "item": item, "time": time, "event": event, "value": value, "quantity": quantity}
     columns |= {"price": price, "amount": amount, "basket": basket, "category": category}
     mapped = {name: column for name, column in columns.items() if column is not None}
+    if user == item:
+        raise InvalidArgument(f"user and item: expected two columns; both name {user!r}; set one to another column")
     patterns = _patterns(drop_where)
     for name, x in (("max_value", max_value), ("max_quantity", max_quantity), ("max_price", max_price)):
         if isinstance(x, bool) or not isinstance(x, (int, float, np.number)) or not x > 0:
@@ -151,6 +154,11 @@ def read_events(
         plan.event_types(event_types)
         plan.numbers(limits, keep_free)
         plan.labels()
+        if found.misencoded:
+            plan.notes.append(
+                f"some bad rows are not {encoding}: if the file is in another encoding, set encoding= "
+                '(such as "latin-1")'
+            )
 
         counts = [RuleCount("bad_row", found.bad_rows, "not a row of the format", found.bad_example)]
         counts += _count_rules(db, plan.rules, staged, found.row_order)
@@ -258,6 +266,10 @@ class _Plan:
 
 
 def _patterns(drop_where: Mapping[str, str | Sequence[str]] | None) -> dict[str, list[str]]:
+    if drop_where is not None and not isinstance(drop_where, Mapping):
+        raise InvalidArgument(
+            f'drop_where: expected a dict of columns and patterns, such as {{"InvoiceNo": "C*"}}; got {drop_where!r}'
+        )
     out = {}
     for column, given in (drop_where or {}).items():
         globs: list[Any] = list(given) if isinstance(given, (list, tuple, set)) else [given]

@@ -6,7 +6,7 @@ there). Whatever is asked streams through it in slices of whole users, so that m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -366,11 +366,17 @@ class Events:
             out["price"][to[sold]] = found["spend"][sold] / found["pieces"][sold]
         return out
 
-    def summary(self, catalogue: Catalogue | None = None, *, top: int = 10) -> BehaviourSummary:
-        """How people behave in this log: see :class:`ecocore.summary.BehaviourSummary`."""
+    def summary(
+        self, catalogue: Catalogue | None = None, *, top: int = 10, purchases: Sequence[str] | None = None
+    ) -> BehaviourSummary:
+        """How people behave in this log: see :class:`ecocore.summary.BehaviourSummary`.
+
+        Only events of the types ``purchases`` count as spend. By default these are the types called "purchase", "buy",
+        "order" or "transaction" (case and blanks around do not matter) or, where the log has none of them, all.
+        """
         from .summary import summarize
 
-        return summarize(self, catalogue, top)
+        return summarize(self, catalogue, top, purchases)
 
 
 # What follows goes through arrays of pairs in chunks and in place: each may be a gigabyte.

@@ -46,6 +46,10 @@ class FeatureEncoder:
         min_count: int = 5,
         scale: Mapping[str, float] | None = None,
     ) -> None:
+        roles = {"categorical": categorical, "numeric": numeric, "log": log, "vectors": vectors}
+        for role, names in roles.items():
+            if isinstance(names, str):
+                raise InvalidArgument(f"{role}: expected a sequence of columns; got one, {names!r}; use [{names!r}]")
         self.categorical, self.numeric, self.log, self.vectors = (
             tuple(names) for names in (categorical, numeric, log, vectors)
         )

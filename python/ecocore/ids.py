@@ -8,6 +8,7 @@ binary search over sorted 64-bit hashes, and the bytes are compared after that, 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -21,6 +22,9 @@ Int64Array = npt.NDArray[np.int64]
 UInt8Array = npt.NDArray[np.uint8]
 UInt64Array = npt.NDArray[np.uint64]
 
+_FEW = 16  # ids looked up one by one: the arrays of a look-up of many cost as much as these
+_SHORT = 64  # bytes of a string that a table hashes
+_EXACT = 1 << 53  # up to here every whole number is a float64
 _CHUNK_BYTES = 1 << 22  # bytes hashed at once: bounds the temporaries at about 100 MB
 
 
@@ -78,16 +82,18 @@ class IdMap:
         return self._values.size if self._values is not None else self._offsets.size - 1
 
     def __contains__(self, x: object) -> bool:
-        if isinstance(x, bool) or not isinstance(x, (str, int, np.integer)):
-            return False
         try:
-            return int(self.codes([x], missing=-1)[0]) >= 0
+            return self._find_one(x, "id") >= 0
         except InvalidArgument:
             return False
 
     def __getitem__(self, codes: Any) -> Any:
         """The id of one code (int or str), or of many: int64 array, or object array of str."""
         n = len(self)
+        if (type(codes) is int or isinstance(codes, np.integer)) and 0 <= codes < n:  # called once a recommendation
+            if self._values is not None:
+                return self._values.item(codes)
+            return self._text(int(codes)).decode()
         raw = np.asarray(codes)
         if raw.dtype.kind not in "iu" and raw.size:
             raise InvalidArgument(f"codes: expected whole numbers from 0 to {n - 1}; got {raw.dtype}")
@@ -109,24 +115,36 @@ class IdMap:
         """All ids in the order of their codes: int64 array, or object array of str."""
         return cast(npt.NDArray[Any], self[np.arange(len(self))])
 
-    def code(self, x: Any) -> int:
-        """The code of one id; an unknown one raises."""
-        return int(self.codes([x])[0])
+    def code(self, x: Any, name: str = "id") -> int:
+        """The code of one id; an unknown one raises. ``name``: what the caller's argument is called in errors."""
+        found = self._find_one(x, name)
+        if found < 0:
+            raise self._unknown(name, x)
+        return found
 
-    def codes(self, ids: Any, *, missing: int | None = None) -> Int64Array:
+    def codes(self, ids: Any, *, missing: int | None = None, name: str = "ids") -> Int64Array:
         """The codes, int64, of a sequence of ids or of another :class:`IdMap`.
 
         An unknown id gives ``missing`` or, where that is None, raises. A map of whole numbers also takes them as text
         ("17850"), as they come from a command line; a map of strings takes strings only. Where one map holds numbers
-        and the other text, as two files of one shop may, the numbers are compared by their text.
+        and the other text, as two files of one shop may, the numbers are compared by their text. Whole
+        floats (17850.0, as pandas makes of a column with gaps) are taken as whole numbers. ``name``: what the caller's
+        argument is called in errors.
         """
+        if type(ids) is list and 0 < len(ids) <= _FEW:
+            few = [self._find_one(x, name) for x in ids]
+            if -1 in few:
+                if missing is None:
+                    raise self._unknown(name, ids[few.index(-1)], few.count(-1))
+                few = [missing if c < 0 else c for c in few]
+            return np.array(few, np.int64)
         if isinstance(ids, IdMap):
             if ids.kind == "int" and self.kind == "str":
-                return self.codes(list(map(str, ids.to_array().tolist())), missing=missing)
+                return self.codes(list(map(str, ids.to_array().tolist())), missing=missing, name=name)
             kind, values = ids.kind, ids._values if ids._values is not None else np.empty(0, np.int64)
             blob, offsets = (ids._blob, ids._offsets) if kind == "str" else (_NO_BYTES, _ONE_ZERO)
         else:
-            kind, values, blob, offsets = _parse(ids, "ids", empty=self.kind)
+            kind, values, blob, offsets = _parse(ids, name, empty=self.kind, floats=True)
         if self._values is not None:
             found = self._find_int(values) if kind == "int" else self._find_int_text(blob, offsets)
         elif kind == "str":
@@ -134,20 +152,13 @@ class IdMap:
         elif values.size == 0:
             found = np.empty(0, np.int64)
         else:
-            raise InvalidArgument(
-                f"ids: this map holds strings such as {self[0]!r}; got the number {values[0]}; pass strings"
-                if len(self)
-                else f"ids: this map is empty and holds strings; got the number {values[0]}"
-            )
+            raise self._needs_text(name, values[0])
         absent = found < 0
         if absent.any():
             if missing is None:
                 at = int(np.argmax(absent))
-                name = int(values[at]) if kind == "int" else bytes(blob[offsets[at] : offsets[at + 1]]).decode()
-                known = (
-                    f"one of the {len(self)} known, such as {self[0]!r}" if len(self) else "nothing, the map is empty"
-                )
-                raise InvalidArgument(f"ids: {name!r} is unknown ({int(absent.sum())} such); expected {known}")
+                lost = int(values[at]) if kind == "int" else bytes(blob[offsets[at] : offsets[at + 1]]).decode()
+                raise self._unknown(name, lost, int(absent.sum()))
             found[absent] = missing
         return found
 
@@ -246,6 +257,54 @@ class IdMap:
                 raise InvalidArgument(f"ids: expected each id once; {name.decode()!r} comes twice")
             seen[name] = code
 
+    def _unknown(self, name: str, x: Any, count: int = 1) -> InvalidArgument:
+        known = f"one of the {len(self)} known, such as {self[0]!r}" if len(self) else "nothing, the map is empty"
+        x = x if isinstance(x, str) else int(x)
+        return InvalidArgument(f"{name}: {x!r} is unknown ({count} such); expected {known}")
+
+    def _needs_text(self, name: str, x: Any) -> InvalidArgument:
+        holds = (
+            f"holds strings such as {self[0]!r}; got the number {x}; pass strings"
+            if len(self)
+            else (f"is empty and holds strings; got the number {x}")
+        )
+        return InvalidArgument(f"{name}: this map {holds}")
+
+    def _text(self, code: int) -> bytes:
+        return self._blob[self._offsets.item(code) : self._offsets.item(code + 1)].tobytes()
+
+    def _find_one(self, x: Any, name: str) -> int:
+        """The code of one id, -1 for an unknown one: the same answers as for many, without arrays."""
+        if not isinstance(x, str):
+            x = _whole(x, name)
+            if self._values is None:
+                raise self._needs_text(name, x)
+        elif self._values is not None:
+            if not (x.isascii() and x.removeprefix("-").isdigit() and len(x) <= 20 and str(int(x)) == x):
+                return -1
+            x = int(x)
+        n = len(self)
+        if self._values is not None:
+            if not -(1 << 63) <= x < 1 << 63:
+                return -1
+            at = int(self._values.searchsorted(x, sorter=self._order))
+            if at == n:
+                return -1
+            code = at if self._order is None else self._order.item(at)
+            return code if self._values.item(code) == x else -1
+        try:
+            raw = x.encode()
+        except UnicodeEncodeError:
+            raise InvalidArgument(f"{name}: {x!r} is not valid Unicode (a lone surrogate)") from None
+        order, wanted = cast(Int64Array, self._order), _hash_one(raw)
+        at = int(self._hashes.searchsorted(np.uint64(wanted)))
+        while at < n and self._hashes.item(at) == wanted:
+            code = order.item(at)
+            if self._text(code) == raw:
+                return code
+            at += 1
+        return -1
+
     def _find_int(self, wanted: Int64Array) -> Int64Array:
         values = cast(Int64Array, self._values)
         if values.size == 0:
@@ -301,7 +360,19 @@ def _refuse_twice(twice: npt.NDArray[np.bool_], name: Any) -> None:
         raise InvalidArgument(f"ids: expected each id once; {name(int(np.argmax(twice)))!r} comes twice")
 
 
-def _parse(ids: Any, name: str, empty: str = "int") -> tuple[str, Int64Array, UInt8Array, Int64Array]:
+def _whole(x: Any, name: str) -> int:
+    """A whole number (also one that came as a float, as long as that is exact) as int."""
+    if isinstance(x, (int, np.integer)) and not isinstance(x, bool):
+        n = int(x)
+        return n if _fits([n]) else _refuse_big([n], name)
+    if isinstance(x, (float, np.floating)) and abs(float(x)) <= _EXACT and float(x).is_integer():
+        return int(x)
+    raise InvalidArgument(f"{name}: expected a whole number or a string; got {type(x).__name__} {x!r}")
+
+
+def _parse(
+    ids: Any, name: str, empty: str = "int", floats: bool = False
+) -> tuple[str, Int64Array, UInt8Array, Int64Array]:
     """("int", values, -, -) or ("str", -, blob, offsets) from a sequence of whole numbers or strings."""
     if isinstance(ids, (str, bytes)):
         raise InvalidArgument(f"{name}: expected a sequence of ids; got one, {ids!r}; use [{ids!r}]")
@@ -319,9 +390,16 @@ def _parse(ids: Any, name: str, empty: str = "int") -> tuple[str, Int64Array, UI
             if a.dtype == np.uint64 and a.size and int(a.max()) >= 1 << 63:
                 raise InvalidArgument(f"{name}: expected whole numbers below 2**63; got {int(a.max())}; use strings")
             return "int", np.array(a, np.int64), _NO_BYTES, _ONE_ZERO
+        if floats and a.dtype.kind == "f":
+            wrong = ~((np.abs(a) <= _EXACT) & (a == np.floor(a)))
+            if wrong.any():
+                _whole(a[wrong][0], name)
+            return "int", a.astype(np.int64), _NO_BYTES, _ONE_ZERO
         if a.dtype.kind not in "OUT" and a.size:
             raise InvalidArgument(f"{name}: expected whole numbers or strings; got {a.dtype}, such as {a[0]!r}")
         ids = a.tolist()
+        if floats and any(isinstance(x, float) for x in ids):  # objects, some of them whole floats
+            ids = [x if isinstance(x, str) else _whole(x, name) for x in ids]
         if ids and all(isinstance(x, int) and not isinstance(x, bool) for x in ids):
             return _parse(np.array(ids), name) if _fits(ids) else _refuse_big(ids, name)
     if not ids:
@@ -375,6 +453,23 @@ def _hash(blob: UInt8Array, offsets: Int64Array) -> UInt64Array:
         ends = offsets[lo : hi + 1] - begin
         out[lo:hi] = sums[ends[1:]] - sums[ends[:-1]]
     return out
+
+
+@cache
+def _mixed() -> list[list[int]]:
+    """What :func:`_hash` adds for each of the first positions and each byte."""
+    sums = np.zeros((256, _SHORT + 1), np.uint64)
+    for length in range(1, _SHORT + 1):  # the hash of `length` equal bytes, for each byte; neighbours differ by one
+        offsets = np.arange(257) * length
+        sums[:, length] = _hash(np.repeat(np.arange(256, dtype=np.uint8), length), offsets)
+    return np.diff(sums).T.tolist()  # type: ignore[no-any-return]
+
+
+def _hash_one(text: bytes) -> int:
+    """:func:`_hash` of one string."""
+    if len(text) > _SHORT:
+        return int(_hash(np.frombuffer(text, np.uint8), np.array([0, len(text)]))[0])
+    return sum([row[byte] for row, byte in zip(_mixed(), text, strict=False)]) & 0xFFFFFFFFFFFFFFFF
 
 
 def _equal_bytes(

@@ -112,14 +112,19 @@ class Interactions:
 
     @classmethod
     def from_scipy(cls, matrix: Any, *, users: Any = None, items: Any = None) -> Interactions:
-        """From a scipy CSR (or alike); ids are row and column numbers unless given as sequences or :class:`IdMap`."""
+        """From a scipy CSR (or alike); ids are row and column numbers unless given as sequences or :class:`IdMap`.
+
+        The arrays are copied unless they are read-only (such as memory-mapped ones): nobody changes them afterwards.
+        """
         csr = as_csr(matrix, "matrix")
         ids = []
         for name, given, size in (("users", users, csr.shape[0]), ("items", items, csr.shape[1])):
             ids.append(IdMap.range(size) if given is None else given if isinstance(given, IdMap) else IdMap(given))
             if len(ids[-1]) != size:
                 raise InvalidArgument(f"{name}: expected {size} ids, as shape {csr.shape} says; got {len(ids[-1])}")
-        return cls(csr.indptr, csr.indices, csr.values(), csr.shape, ids[0], ids[1])
+        given = [np.asarray(getattr(matrix, name, None)) for name in ("indptr", "indices", "data")]
+        own = [_owned(a, given) for a in (csr.indptr, csr.indices, csr.values())]
+        return cls(own[0], own[1], own[2], csr.shape, ids[0], ids[1])
 
     # ---- asking ------------------------------------------------------------------------------------------------------
     @property
@@ -244,6 +249,12 @@ class Interactions:
             raise FormatError(f"interactions: {e.args[0]!r} is missing") from None
         except InvalidArgument as e:
             raise FormatError(f"interactions: {e}") from None
+
+
+def _owned(a: npt.NDArray[Any], given: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """The array itself where it is read-only or not the caller's, else a copy."""
+    shared = a.flags.writeable and any(np.may_share_memory(a, theirs) for theirs in given)
+    return a.copy() if shared else a
 
 
 def choose_cut(at: Any, last: Any, fraction: float | None, latest: int, kth: Any, count: int) -> int:

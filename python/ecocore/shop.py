@@ -141,17 +141,17 @@ class Shop:
         ids_of = self.history.items
         limits: dict[str, Any] = {"N": min(k, self.history.shape[1])}
         if items is not None:
-            allowed = ids_of.codes(items, missing=-1)
+            allowed = ids_of.codes(items, missing=-1, name="items")
             limits["items"] = allowed[allowed >= 0]
             if not limits["items"].size:
                 return []
         if deny is not None:
-            denied = ids_of.codes(deny, missing=-1)
+            denied = ids_of.codes(deny, missing=-1, name="deny")
             limits["filter_items"] = denied[denied >= 0]
-        row = self.history.users.code(user) if user in self.history.users else None
+        row = self.history.users.code(user, "user") if user in self.history.users else None
         if row is None or self.history.indptr[row] == self.history.indptr[row + 1]:
-            ids, scores = self._popularity.recommend(0, filter_already_liked_items=False, **limits)
-            return [Recommendation(self.product(i), s, "popularity") for i, s in _found(ids, scores)]
+            popular = self._popularity.recommend(0, filter_already_liked_items=False, **limits)
+            return [Recommendation(self.product(i), s, "popularity") for i, s in _found(*popular)]
         own = self.history.rows(row)
         ids, scores = self.model.recommend(row, own, filter_already_liked_items=not repeat, **limits)
         best = _found(ids, scores)
@@ -162,7 +162,7 @@ class Shop:
 
     def similar(self, item: Id, k: int = 10) -> list[tuple[Product, float]]:
         """The ``k`` products most like this one, with their cosine similarity; itself left out."""
-        code = self.history.items.code(item)
+        code = self.history.items.code(item, "item")
         ids, scores = self.model.similar_items(code, N=min(as_count(k, "k") + 1, self.history.shape[1]))
         return [(self.product(i), s) for i, s in _found(ids, scores) if i != code][:k]
 

@@ -45,6 +45,7 @@ class Source:
     text: bool = False
     bad_rows: int = 0
     bad_example: dict[str, Any] | None = None
+    misencoded: bool = False  # are some of the bad rows not in the encoding?
     row_order: str = "rowid"  # SQL over the staged table: where a row stands in the source
     one_line: frozenset[str] = frozenset()  # columns of the staged table where no value can hold a line break
     notes: list[str] = field(default_factory=list)  # what staging found that a reader of the report should know
@@ -111,6 +112,11 @@ def _expand(source: Any) -> list[str]:
         found = (
             [path] if os.path.exists(path) else sorted(p for p in glob.glob(path, recursive=True) if os.path.isfile(p))
         )
+        if any(not os.path.isfile(p) for p in found):
+            raise InvalidArgument(
+                f"source: {path} is a pipe or a device, and a log is read more than once; save it to a file first"
+                " (such as: command > log.csv) and give the path of that"
+            )
         if not found:
             what = "no file matches the pattern" if glob.has_magic(path) else "there is no file"
             raise InvalidArgument(f"source: {what} {path} (working folder {os.getcwd()}); check the path")
@@ -161,6 +167,20 @@ def _lines(path: str) -> Iterator[bytes]:
     try:
         with _open(path) as f:
             yield from f
+    except (EOFError, OSError, zlib.error) as e:
+        raise _damaged(path, e) from None
+
+
+def _first_line(path: str, encoding: str) -> str:
+    """The first line of a text file without its end; cut in the text, since a line end may be more than one byte."""
+    try:
+        with _open(path) as f:
+            if encoding == "utf-16" and f.read(2) == b"\xfe\xff":
+                raise FormatError(f"{path}: big-endian UTF-16 is not read; write the file as utf-8")
+            f.seek(0)
+            # Little-endian by name: "utf-16" would refuse a file without a mark.
+            text = io.TextIOWrapper(f, "utf-16-le" if encoding == "utf-16" else encoding, "replace", newline="\n")
+            return text.readline().removeprefix("\ufeff").rstrip("\r\n")
     except (EOFError, OSError, zlib.error) as e:
         raise _damaged(path, e) from None
 
@@ -218,11 +238,7 @@ class _Csv(Source):
     def _header(self, path: str, sep: str | None) -> tuple[list[str], str]:
         if _packing(path) == "zstd":
             raise FormatError(f"{path}: zstd-packed CSV is not read; unpack it, or pack it with gzip")
-        first = b"".join(islice(_lines(path), 1))
-        try:
-            line = first.decode("utf-8-sig" if self.encoding == "utf-8" else self.encoding, "replace").rstrip("\r\n")
-        except UnicodeError as e:
-            raise FormatError(f"{path}: the header is not {self.encoding}: {e}; set encoding=") from None
+        line = _first_line(path, self.encoding)
         if not line.strip():
             raise FormatError(f"{path}: the first line is empty; expected a header with the names of the columns")
         if "\0" in line and self.encoding != "utf-16":
@@ -313,7 +329,10 @@ class _Csv(Source):
                 f" rejects_limit=0)"
             )[0][0]
             doubtful = "bool_or(error_type::VARCHAR IN ('UNQUOTED VALUE', 'LINE SIZE OVER MAXIMUM'))"
-            bad, unsure = db.run(f"SELECT count(DISTINCT (file_id, line)), {doubtful} FROM rejects")[0]
+            foreign = "bool_or(error_type::VARCHAR = 'INVALID ENCODING')"
+            found = db.run(f"SELECT count(DISTINCT (file_id, line)), {doubtful}, {foreign} FROM rejects")
+            bad, unsure, misencoded = found[0]
+            self.misencoded |= bool(misencoded)
             example = None
             if bad:
                 at, text, why, file = db.run(
@@ -370,7 +389,7 @@ class _CsvPart:
             yield from _lines(self.paths[0])
             return
         try:
-            with io.TextIOWrapper(_open(self.paths[0]), "utf-16", "replace", newline="\n") as f:
+            with io.TextIOWrapper(_open(self.paths[0]), "utf-16-le", "replace", newline="\n") as f:
                 for line in f:
                     yield line.encode("utf-8", "replace")
         except (EOFError, OSError, zlib.error, UnicodeError) as e:
@@ -470,29 +489,65 @@ class _Parquet(Source):
     def __init__(self, db: Database, paths: list[str]) -> None:
         self.paths = paths
         seen: set[str] = set()
+        alike: set[str] = set()
         for path in paths:
             try:
-                columns = list(db.describe(f"SELECT * FROM read_parquet({_list([path])}, hive_partitioning=false)"))
+                columns = _parquet_columns(db, path)
             except db.Error as e:
                 raise _damaged(path, e) from None
             seen |= {name.casefold() for name in columns}
+            alike |= _alike(columns)
             if path == paths[0]:
                 super().__init__(_label(paths), columns)
             else:
                 self.columns = [name for name in self.columns if name in columns]
+        self._twice = {name for name in self.columns if self.columns.count(name) > 1}
+        self.alike = alike if len(paths) > 1 else set()  # files are united by names, a single one is read by place
         self.placed = not seen & {"filename", "file_row_number"}  # the reader's own columns, unless the file has such
 
     def stage(self, db: Database, table: str, columns: Mapping[str, str]) -> None:
         picked = ", ".join(f"{identifier(old)} AS {identifier(new)}" for new, old in columns.items())
+        for name in columns.values():
+            if name.casefold() in self.alike:
+                raise InvalidArgument(
+                    f"source: {self.label} have several columns {name!r} but for upper and lower case, which cannot be"
+                    " told apart over several files; read the files one at a time, or rename all but one"
+                )
         many = "true" if len(self.paths) > 1 else "false"
-        scan = f"read_parquet({_list(self.paths)}, union_by_name={many}, hive_partitioning=false"
+        scan, names = f"read_parquet({_list(self.paths)}, union_by_name={many}, hive_partitioning=false", ""
+        if len(self.paths) == 1:
+            picked, names = _by_place(self.columns, columns)
         if self.placed:
             place = "{'file': filename, 'row': file_row_number} AS row_order"
-            query = f"SELECT {picked}, {place} FROM {scan}, filename=true, file_row_number=true)"
+            query = f"SELECT {picked}, {place} FROM {scan}, filename=true, file_row_number=true){names}"
             _create(db, self.label, "VIEW", table, query)
             self.row_order = "row_order"
         else:
-            _create(db, self.label, "TABLE", table, f"SELECT {picked} FROM {scan})")
+            _create(db, self.label, "TABLE", table, f"SELECT {picked} FROM {scan}){names}")
+
+
+def _parquet_columns(db: Database, path: str) -> list[str]:
+    """The names of a file's columns as they are written; the reader would rename those that differ only in case."""
+    schema = db.run(f"SELECT name, coalesce(num_children, 0) FROM parquet_schema({_list([path])})")
+    out, inside = [], 0  # the schema lists a column's parts after it, at any depth
+    for name, children in schema[1:]:
+        if inside == 0:
+            out.append(name)
+            inside = 1
+        inside += children - 1
+    return out
+
+
+def _alike(columns: list[str]) -> set[str]:
+    """Names, folded, of columns that differ only in case: SQL takes them for one."""
+    folded = [name.casefold() for name in columns]
+    return {name for name in folded if folded.count(name) > 1}
+
+
+def _by_place(known: list[str], columns: Mapping[str, str]) -> tuple[str, str]:
+    """SQL that picks columns by their places, and the alias of the table that makes it so."""
+    picked = ", ".join(f"c{known.index(old)} AS {identifier(new)}" for new, old in columns.items())
+    return picked, f" AS t({', '.join(f'c{at}' for at in range(len(known)))})"
 
 
 # ---- tables in memory ------------------------------------------------------------------------------------------------
@@ -513,9 +568,14 @@ class _Memory(Source):
         pandas = sys.modules.get("pandas")
         if isinstance(table, Mapping):
             table, label = _as_arrays(table), "the dict of arrays"
+            names = list(table)
         elif pandas is not None and isinstance(table, pandas.DataFrame):
             table, label = table.set_axis([str(name) for name in table.columns], axis=1), "the DataFrame"
+            names = list(table.columns)
         elif hasattr(table, "__arrow_c_stream__"):
+            named = getattr(getattr(table, "schema", None), "names", None)  # pyarrow; others have them in columns
+            named = named if isinstance(named, list) else getattr(table, "columns", None)
+            names = named if isinstance(named, list) else []
             table, label = _Stream(table), f"the {type(table).__name__}"
         else:
             raise InvalidArgument(
@@ -530,13 +590,16 @@ class _Memory(Source):
             raise InvalidArgument(f"source: DuckDB cannot read {label}: {first_line(e)}") from None
         finally:
             db.unregister("source")
+        if len(names) == len(columns) and all(isinstance(name, str) for name in names):
+            columns = names  # as they are written: DuckDB renames those that differ only in case
         super().__init__(label, columns)
+        self._twice = {name for name in columns if columns.count(name) > 1}
 
     def stage(self, db: Database, table: str, columns: Mapping[str, str]) -> None:
-        picked = ", ".join(f"{identifier(old)} AS {identifier(new)}" for new, old in columns.items())
+        picked, names = _by_place(self.columns, columns)
         db.register("source", self.table)
         try:
-            db.run(f"CREATE OR REPLACE TABLE {table} AS SELECT {picked} FROM source")
+            db.run(f"CREATE OR REPLACE TABLE {table} AS SELECT {picked} FROM source{names}")
         except db.Error as e:
             raise InvalidArgument(f"source: DuckDB cannot read {self.label}: {first_line(e)}") from None
         finally:

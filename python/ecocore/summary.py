@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["BehaviourSummary", "repeat_share", "summarize"]
 
 _SPANS = {"day": "%Y-%m-%d", "week": "%Y-%m-%d", "month": "%Y-%m"}
+PURCHASES = ("purchase", "buy", "order", "transaction")  # names of event types that are taken for purchases
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 
@@ -46,10 +48,13 @@ class BehaviourSummary:
     """(id, name if known, events) of the items with most events."""
     top_categories: list[tuple[str, int, float | None]] = field(default_factory=list)
     """(category, events, amount spent) of those with most spend, or with most events where there are no prices."""
+    purchases: list[str] = field(default_factory=list)
+    """The event types whose amounts are spend; empty where the log has no types, and every event counts."""
     spend: float | None = None
+    """Paid in all, by purchases; what is spent by category, user and basket counts the same events."""
     spend_per_user: dict[float, float] = field(default_factory=dict)
     unpriced: int = 0
-    """Events without a known price, which spend leaves out."""
+    """Purchases without a known price, which spend leaves out."""
     recency_days: dict[float, float] = field(default_factory=dict)
     """Days from each user's last event to the last event of the log."""
     repeat_rate: float | None = None
@@ -89,8 +94,11 @@ class BehaviourSummary:
         lines += _quantile_lines("events per user", self.events_per_user)
         lines += _quantile_lines("items per user", self.items_per_user)
         if self.spend is not None:
-            left_out = f" ({self.unpriced:,} events have no price)" if self.unpriced else ""
-            lines.append(f"spend: {self.spend:,.2f} in all{left_out}")
+            of = "in all"
+            if self.purchases:
+                of = f"by events of type {', '.join(self.purchases)}"
+            left_out = f" ({self.unpriced:,} of them have no price)" if self.unpriced else ""
+            lines.append(f"spend: {self.spend:,.2f} {of}{left_out}")
             lines += _quantile_lines("spend per user", self.spend_per_user)
         if self.top_categories:
             lines.append(f"top categories by {'spend' if self.spend is not None else 'events'}:")
@@ -125,7 +133,25 @@ def _short(x: float) -> str:
     return f"{x:,.0f}" if float(x).is_integer() else f"{x:,.2f}"
 
 
-def summarize(events: Events, catalogue: Catalogue | None, top: int) -> BehaviourSummary:
+def _purchases(events: Events, given: Sequence[str] | None) -> dict[str, int]:
+    """The event types that are purchases, with their codes; of the whole log, so that its parts agree."""
+    if given is None and "event" not in events.columns:
+        return {}
+    events._need("event")
+    codes = dict(events._db.run("SELECT name, code FROM event_types ORDER BY name"))
+    if given is None:
+        return {name: code for name, code in codes.items() if name.strip().casefold() in PURCHASES} or codes
+    if isinstance(given, str) or not given:
+        raise InvalidArgument(f"purchases: expected a list of event types; got {given!r}")
+    for name in given:
+        if name not in codes:
+            raise InvalidArgument(f"purchases: there is no event type {name!r}; expected some of {', '.join(codes)}")
+    return {name: codes[name] for name in given}
+
+
+def summarize(
+    events: Events, catalogue: Catalogue | None, top: int, purchases: Sequence[str] | None = None
+) -> BehaviourSummary:
     """The summary of a log, or of a part of it; categories come from the log itself or else from the catalogue.
 
     What is counted per user is counted in slices of whole users, so that memory does not grow with the log.
@@ -133,11 +159,13 @@ def summarize(events: Events, catalogue: Catalogue | None, top: int) -> Behaviou
     db, where = events._db, events._where
     timed, baskets = "time" in events.columns, "basket" in events.columns
     priced = "amount" in events.columns or "price" in events.columns
-    amount = events._amount() if priced else "NULL"
+    bought = _purchases(events, purchases)
+    is_purchase = f"event IN ({', '.join(map(str, bought.values()))})" if bought else "true"
+    amount = f"CASE WHEN {is_purchase} THEN {events._amount()} END" if priced else "NULL"
     count, items = db.run(f"SELECT count(*), count(DISTINCT item) FROM events WHERE {where}")[0]
     if count == 0:
         raise InvalidArgument("events: there are none in this part to summarize")
-    out: dict[str, Any] = {"events": count, "items": items, "report": events.report}
+    out: dict[str, Any] = {"events": count, "items": items, "report": events.report, "purchases": list(bought)}
     if "event" in events.columns:
         out["event_types"] = events.event_types
     if timed:
@@ -177,7 +205,7 @@ def summarize(events: Events, catalogue: Catalogue | None, top: int) -> Behaviou
         out["recency_days"] = _quantiles((out["last"] - per["last"]) / DAY)
         out["repeat_rate"], out["repeat_events"] = totals["repeated"] / totals["pairs"], totals["later"] / count
     if priced:
-        out["unpriced"] = db.run(f"SELECT count(*) - count({amount}) FROM events WHERE {where}")[0][0]
+        out["unpriced"] = db.run(f"SELECT count(*) - count({amount}) FROM events WHERE {is_purchase} AND {where}")[0][0]
         out["spend"], out["spend_per_user"] = float(per["spend"].sum()), _quantiles(per["spend"])
     if baskets:
         out["baskets"], out["basket_items"] = per["basket_items"].size, _quantiles(per["basket_items"])

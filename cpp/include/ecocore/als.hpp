@@ -30,11 +30,16 @@ struct AlsProblem {
   const float* regularization = nullptr;  // lambda, one per row
   MatrixView<const float> prior;          // rows x factors, or null data for zero
   AlsWeights weights;
+  // Null, or for each row of `fixed` whether `gram` leaves it out: a pair with such a row has w_j = c_j, there is
+  // nothing for weight_offset to take back.
+  const bool* outside_gram = nullptr;
 };
 
-// kCholesky: the exact solution, refined once in float64 (relative error about 1e-6 of the float64 solution).
+// kCholesky: the exact solution, to a relative error of about 1e-6: factored in float32 and refined by residuals in
+// float64; where the equations are too ill-conditioned for that, in float64 throughout.
 // kCg: `cg_steps` steps of conjugate gradient from the start, stopped where the squared residual falls below 1e-20.
-// kAuto: per row, CG while the row's factors fit the cache, else exact: one pass over memory instead of one per step.
+// kAuto: per row, CG while the row's factors fit the cache, else exact (to about 1e-4, refined where float32 does not
+// reach that): one pass over memory instead of one per step.
 enum class AlsSolver { kAuto, kCholesky, kCg };
 
 struct AlsOptions {
@@ -45,7 +50,7 @@ struct AlsOptions {
 
 // Y^T Y in float64, factors x factors, into `out`. `exact` sums in float64 throughout, which exact solutions need where
 // the factors outnumber the rows; else blocks of 64 rows are summed in float32 (relative error about 1e-7).
-void als_gram(const MatrixView<const float>& factors, double* out, bool exact, int threads);
+void als_gram(const MatrixView<const float>& factors, double* out, bool exact, int threads, const Poll& poll = {});
 
 // Solves every row from `start` into `solved` (which may be the same memory). A row without interactions gets
 // zeros. Throws InvalidArgument where a row's equations are singular or overflow. Same bits for any thread count.
