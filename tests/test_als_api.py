@@ -672,3 +672,17 @@ def test_native_core_converts_nothing():
     ok[8].setflags(write=False)
     with pytest.raises(InvalidArgument, match="solved: expected a writeable array"):
         _core.als_half_sweep(*ok, **kw)
+
+
+@pytest.mark.parametrize("objective", ["implicit", "ials"])
+def test_contributions_tell_what_explain_tells(objective):
+    data = sp.random(30, 20, 0.3, "csr", dtype=np.float32, random_state=1)
+    model = AlternatingLeastSquares(5, objective=objective, iterations=3, random_state=0).fit(data, show_progress=False)
+    ids, shares = model.contributions(data[4], [7, 2])
+    assert ids.tolist() == data[4].indices.tolist()
+    for item, row in zip([7, 2], shares, strict=True):
+        total, pairs, _ = model.explain(4, data, item, N=ids.size)
+        assert row.sum() == pytest.approx(total, rel=1e-9)
+        assert dict(pairs) == pytest.approx(dict(zip(ids.tolist(), row.tolist(), strict=True)), rel=1e-9)
+    with pytest.raises(InvalidArgument, match="itemids"):
+        model.contributions(data[4], [20])

@@ -440,7 +440,6 @@ class AlternatingLeastSquares:
             (item id, contribution), greatest first; and the weights to hand to the next call, float64 (factors,
             factors).
         """
-        objective = self._checked()
         catalogue = _known(self._state.items, "item")
         factors = catalogue.factors
         N = as_count(N, "N")
@@ -448,23 +447,12 @@ class AlternatingLeastSquares:
         user = int(as_ids(userid, "userid", max(liked.shape[0], 1) if liked.shape[0] != 1 else _MAX_ROWS)[0])
         item = int(as_ids(itemid, "itemid", len(factors))[0])
         ids, values = liked.row(0 if liked.shape[0] == 1 else user)
-        rated = factors[ids].astype(np.float64)
-        signed = objective.alpha * (np.ones(ids.size) if values is None else values.astype(np.float64))
+        rated, signed = self._rated(catalogue, ids, values)
         if user_weights is None:
-            weights = objective.weights
-            offset = np.full(ids.size, weights["weight_offset"])
-            if catalogue.cold is not None:
-                offset[catalogue.cold[ids]] = 0  # the Gram matrix leaves these out: there is nothing to take back
-            matrix = weights["gram_weight"] * catalogue.gram(self.num_threads)
-            matrix += (rated.T * (np.abs(signed) + offset)) @ rated
-            penalty = objective.row_regularization(np.array([ids.size]), catalogue.n_warm)
-            matrix[np.diag_indices_from(matrix)] += float(penalty[0])
             try:
-                user_weights = np.linalg.inv(matrix)
+                user_weights = np.linalg.inv(self._equations(catalogue, ids, rated, signed))
             except np.linalg.LinAlgError:
-                raise InvalidArgument(
-                    f"regularization: the equations of user {user} are singular; raise regularization"
-                ) from None
+                raise _singular(user) from None
         else:
             user_weights = np.asarray(user_weights, np.float64)
             if user_weights.shape != (factors.shape[1],) * 2:
@@ -477,6 +465,43 @@ class AlternatingLeastSquares:
         top = liked_at[np.argsort(-contributions[liked_at], kind="stable")[:N]]
         pairs = list(zip(ids[top].tolist(), contributions[top].tolist(), strict=True))
         return float(contributions.sum()), pairs, user_weights
+
+    def contributions(self, user_items: Any, itemids: npt.ArrayLike) -> tuple[Int32Array, Float64Array]:
+        """What :meth:`explain` tells, for many items at once: how much each item of a user's history contributes to the
+        score of each of ``itemids``.
+
+        ``user_items``: CSR matrix of one row. Returns the history's items, int32 (n,), and the contributions, float64
+        (len(itemids), n), whose sums over a row are the scores of the user's exact factors.
+        """
+        catalogue = _known(self._state.items, "item")
+        ids, values = self._history(user_items, "user_items", 1, len(catalogue.factors)).row(0)
+        items = as_ids(itemids, "itemids", len(catalogue.factors))
+        rated, signed = self._rated(catalogue, ids, values)
+        try:
+            solved = np.linalg.solve(
+                self._equations(catalogue, ids, rated, signed), catalogue.factors[items].T.astype(np.float64)
+            )
+        except np.linalg.LinAlgError:
+            raise _singular(0) from None
+        return ids, np.ascontiguousarray((rated @ solved).T) * np.maximum(signed, 0)
+
+    def _rated(self, catalogue: Side, ids: Int32Array, values: FloatArray | None) -> tuple[Float64Array, Float64Array]:
+        """Factors of what a user rated, and the signed confidences; float64."""
+        confidence = np.ones(ids.size) if values is None else values.astype(np.float64)
+        return catalogue.factors[ids].astype(np.float64), self._checked().alpha * confidence
+
+    def _equations(self, catalogue: Side, ids: Int32Array, rated: Float64Array, signed: Float64Array) -> Float64Array:
+        """The matrix of the user's normal equations, float64 (factors, factors)."""
+        objective = self._checked()
+        weights = objective.weights
+        offset = np.full(ids.size, weights["weight_offset"])
+        if catalogue.cold is not None:
+            offset[catalogue.cold[ids]] = 0  # the Gram matrix leaves these out: there is nothing to take back
+        matrix = weights["gram_weight"] * catalogue.gram(self.num_threads)
+        matrix += (rated.T * (np.abs(signed) + offset)) @ rated
+        penalty = objective.row_regularization(np.array([ids.size]), catalogue.n_warm)
+        matrix[np.diag_indices_from(matrix)] += float(penalty[0])
+        return matrix
 
     # ---- updating --------------------------------------------------------------------------------------------------
 
@@ -704,3 +729,7 @@ def _with_rows(factors: FloatArray, ids: Int64Array, rows: FloatArray) -> FloatA
     out[: len(factors)] = factors
     out[ids] = rows
     return out
+
+
+def _singular(user: int) -> InvalidArgument:
+    return InvalidArgument(f"regularization: the equations of user {user} are singular; raise regularization")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -157,7 +157,7 @@ class Shop:
         best = _found(ids, scores)
         return [
             Recommendation(self.product(i), s, "history", why)
-            for (i, s), why in zip(best, self._because(row, own, [i for i, _ in best], reasons), strict=True)
+            for (i, s), why in zip(best, self._because(own, [i for i, _ in best], reasons), strict=True)
         ]
 
     def similar(self, item: Id, k: int = 10) -> list[tuple[Product, float]]:
@@ -203,17 +203,17 @@ class Shop:
     def _popularity(self) -> Popularity:
         return Popularity().fit(self.history)
 
-    def _because(
-        self, row: int, own: Csr, items: list[int], reasons: int
-    ) -> Iterator[tuple[tuple[Product, float], ...]]:
+    def _because(self, own: Csr, items: list[int], reasons: int) -> list[tuple[tuple[Product, float], ...]]:
         """For each item, what of the user's history speaks for it most."""
-        weights = None  # the user's factorised equations: the same for every item
-        for item in items:
-            if reasons == 0:
-                yield ()
-                continue
-            _, contributions, weights = self.model.explain(0, own, item, user_weights=weights, N=reasons)
-            yield tuple((self.product(int(i)), float(share)) for i, share in contributions if share > 0)
+        if reasons == 0 or not items:
+            return [()] * len(items)
+        ids, shares = self.model.contributions(own, items)
+        best = np.argsort(-shares, axis=1, kind="stable")[:, :reasons]
+        products = {int(i): self.product(int(i)) for i in np.unique(ids[best])}
+        return [
+            tuple((products[int(ids[at])], float(row[at])) for at in top if row[at] > 0)
+            for top, row in zip(best, shares, strict=True)
+        ]
 
     # ---- saving ------------------------------------------------------------------------------------------------------
     def save(self, path: str | os.PathLike[str]) -> None:
