@@ -185,8 +185,8 @@ def test_a_sequence_of_a_million_events(tmp_path, engine):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: m.encode([[None]]), "expected whole numbers or strings|all whole numbers"),
-        (lambda m: m.encode([[1.5]]), "whole numbers"),
+        (lambda m: m.encode([[None]]), "expected a whole number or a string"),
+        (lambda m: m.encode([[1.5]]), "whole number"),
         (lambda m: m.encode("abc"), "list of lists"),
         (lambda m: m.encode([5, 15]), "list of lists.*\\[\\[...\\]\\]"),
         (lambda m: m.encode([[5]], event_types=[["type0", "type1"]]), "event_types: expected as many"),
