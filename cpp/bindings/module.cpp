@@ -6,9 +6,9 @@ PYBIND11_MODULE(_core, m) {
   bind_errors(m);
   bind_runtime(m);
   bind_csr(m);
+  bind_text(m);
+  bind_nlu(m);
   bind_topk(m);
   bind_evaluate(m);
   bind_als(m);
-  bind_topk(m);
-  bind_evaluate(m);
 }

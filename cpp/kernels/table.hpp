@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/als.hpp"
+#include "kernels/nlu.hpp"
 #include "kernels/topk.hpp"
 
 namespace ecocore {
@@ -9,6 +10,7 @@ namespace ecocore {
 struct KernelTable {
   AlsKernels als;
   TopKKernels topk;
+  NluKernels nlu;
 };
 
 const KernelTable& kernel_table_scalar();
