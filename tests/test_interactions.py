@@ -8,10 +8,11 @@ import json
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from ecocore import FormatError, IdMap, Interactions, InvalidArgument
-from ecocore.arrays import as_csr
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ecocore import FormatError, IdMap, Interactions, InvalidArgument
+from ecocore.arrays import as_csr
 
 IDS = st.one_of(
     st.lists(st.integers(-5, 5), max_size=40), st.lists(st.sampled_from(["a", "b", "é", "", "x y"]), max_size=40)

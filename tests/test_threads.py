@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from ecocore import InvalidArgument, _core, get_num_threads, set_num_threads
 from ecocore.arrays import Csr
 

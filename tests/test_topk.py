@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 import scipy.sparse as sp
+
 from ecocore import InvalidArgument, TopKIndex
 from reference_topk import assert_same, scores, top_k
 

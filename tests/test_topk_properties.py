@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from ecocore import InvalidArgument, TopKIndex, _core
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from ecocore import InvalidArgument, TopKIndex, _core
 from reference_topk import assert_same, top_k
 
 SIZES = st.sampled_from([1, 2, 3, 7, 15, 16, 17, 31, 32, 33, 64, 95, 300])

@@ -180,10 +180,7 @@ void AlsRowSolver::solve_cholesky(bool refine) {
 void AlsRowSolver::solve(std::int64_t row, const float* start, float* out) {
   load(row);
   if (n_ == 0) {
-    if (prior_)
-      std::copy_n(prior_, s_.factors, out);
-    else
-      std::fill_n(out, s_.factors, 0.0f);
+    std::fill_n(out, s_.factors, 0.0f);
     return;
   }
   switch (s_.options.solver) {

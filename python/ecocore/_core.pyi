@@ -43,6 +43,7 @@ class TopKIndex:
         exclude: tuple[_I64, _I32] | None,
         num_threads: int,
     ) -> tuple[_I64, _F32]: ...
+
 # ---- evaluate ----
 def ranking_metrics(
     ids: _I64,
@@ -62,6 +63,7 @@ def candidate_ranks(items: _I64, scores: _F64, ties_favour_test: bool, num_threa
 def recommend_popular(
     order: _I64, score: _F32, indptr: _I64, indices: _I32, data: _F32 | None, repeat: bool, k: int, num_threads: int = 0
 ) -> tuple[_I64, _F32]: ...
+
 # ---- als ----
 def als_gram(factors: _F32, num_threads: int = 0) -> npt.NDArray[np.float64]: ...
 def als_half_sweep(
@@ -97,36 +99,3 @@ def als_data_loss(
     num_threads: int = 0,
 ) -> float: ...
 def als_penalty(factors: _F32, regularization: _F32, prior: _F32 | None, num_threads: int = 0) -> float: ...
-# ---- topk ----
-class TopKIndex:
-    def __init__(self, factors: _F32, bias: _F32 | None, num_threads: int) -> None: ...
-    def search(
-        self,
-        queries: _F32,
-        k: int,
-        *,
-        allow: _I32 | _Bool | None,
-        deny: _I32 | _Bool | None,
-        candidates: tuple[_I64, _I32] | None,
-        exclude: tuple[_I64, _I32] | None,
-        num_threads: int,
-    ) -> tuple[_I64, _F32]: ...
-# ---- evaluate ----
-def ranking_metrics(
-    ids: _I64,
-    indptr: _I64,
-    indices: _I32,
-    exclude_indptr: _I64 | None,
-    exclude_indices: _I32 | None,
-    cols: int,
-    k: int,
-    truncated: bool,
-    num_threads: int = 0,
-) -> tuple[_F64, _U8]: ...
-def score_candidates(
-    user_factors: _F32, item_factors: _F32, users: _I64, items: _I64, num_threads: int = 0
-) -> _F64: ...
-def candidate_ranks(items: _I64, scores: _F64, ties_favour_test: bool, num_threads: int = 0) -> _I64: ...
-def recommend_popular(
-    order: _I64, score: _F32, indptr: _I64, indices: _I32, data: _F32 | None, repeat: bool, k: int, num_threads: int = 0
-) -> tuple[_I64, _F32]: ...

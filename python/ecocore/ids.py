@@ -51,6 +51,23 @@ class IdMap:
         """The map of the whole numbers 0..n-1 to themselves."""
         return cls(np.arange(n, dtype=np.int64))
 
+    @classmethod
+    def from_chunks(cls, chunks: Iterable[Any]) -> IdMap:
+        """The map of the ids of all chunks, one after another; only one chunk at a time need lie in memory as str."""
+        parts = [_parse(chunk, "ids") for chunk in chunks]
+        parts = [p for p in parts if p[1].size or p[3].size > 1]
+        kinds = {kind for kind, *_ in parts}
+        if len(kinds) > 1:
+            raise InvalidArgument("ids: expected all whole numbers or all strings; got chunks of both")
+        out = cls.__new__(cls)
+        if kinds == {"str"}:
+            offsets = np.zeros(sum(p[3].size - 1 for p in parts) + 1, np.int64)
+            np.cumsum(np.concatenate([np.diff(p[3]) for p in parts]), out=offsets[1:])
+            out._set_str(np.concatenate([p[2] for p in parts]), offsets)
+        else:
+            out._set_int(np.concatenate([p[1] for p in parts] or [np.empty(0, np.int64)]))
+        return out
+
     # ---- asking ------------------------------------------------------------------------------------------------------
     @property
     def kind(self) -> str:
@@ -100,9 +117,12 @@ class IdMap:
         """The codes, int64, of a sequence of ids or of another :class:`IdMap`.
 
         An unknown id gives ``missing`` or, where that is None, raises. A map of whole numbers also takes them as text
-        ("17850"), as they come from a command line; a map of strings takes strings only.
+        ("17850"), as they come from a command line; a map of strings takes strings only. Where one map holds numbers
+        and the other text, as two files of one shop may, the numbers are compared by their text.
         """
         if isinstance(ids, IdMap):
+            if ids.kind == "int" and self.kind == "str":
+                return self.codes(list(map(str, ids.to_array().tolist())), missing=missing)
             kind, values = ids.kind, ids._values if ids._values is not None else np.empty(0, np.int64)
             blob, offsets = (ids._blob, ids._offsets) if kind == "str" else (_NO_BYTES, _ONE_ZERO)
         else:

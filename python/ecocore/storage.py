@@ -48,9 +48,9 @@ MANIFEST = "manifest.json"
 _MAX_MANIFEST_BYTES = 64 << 20  # large data belongs into arrays
 _DTYPE_KINDS = "biufSUMm"  # bool, integers, floats, fixed-width text, times: no objects, no structures
 _DTYPE = re.compile(rf"[<|][{_DTYPE_KINDS}][0-9]{{1,9}}(\[[0-9a-zA-Z]{{1,20}}\])?")
-_NAME = re.compile(r"[A-Za-z0-9_]{1,100}")
+_NAME = re.compile(r"(?!\.)[A-Za-z0-9_.]{1,100}")  # a dot parts an object from its owner
 _KIND = re.compile(r"[A-Za-z0-9_.-]{1,100}")
-_ARRAY_FILE = re.compile(r"[A-Za-z0-9_]{1,100}-[0-9a-f]{16}\.npy")
+_ARRAY_FILE = re.compile(r"(?!\.)[A-Za-z0-9_.]{1,100}-[0-9a-f]{16}\.npy")
 _TEMPORARY = re.compile(r"\.[A-Za-z0-9_.]+-[0-9a-f]{16}\.tmp")
 _READ_ATTEMPTS = 100  # each one means that another save was committed since the last
 
@@ -147,7 +147,7 @@ def _check_json(value: object, where: str) -> None:
 def _storable(name: str, array: object) -> Array:
     """The array as it will lie in the file: little endian and in C order, copied only if it is not so already."""
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
-        raise InvalidArgument(f"arrays: expected names of letters, digits and '_'; got {name!r}")
+        raise InvalidArgument(f"arrays: expected names of letters, digits, '_' and '.'; got {name!r}")
     a = np.asarray(array)
     if a.dtype.kind not in _DTYPE_KINDS:
         raise InvalidArgument(
@@ -412,7 +412,7 @@ def _entry(where: Path, name: str, value: object) -> _Entry:
         if not ok:
             raise FormatError(f"{where}: arrays[{name!r}].{field}: expected {expected}; got {got!r}")
 
-    check(_NAME.fullmatch(name) is not None, "name", "letters, digits and '_'", name)
+    check(_NAME.fullmatch(name) is not None, "name", "letters, digits, '_' and '.'", name)
     if not isinstance(value, dict):
         raise FormatError(f"{where}: arrays[{name!r}]: expected an object; got {value!r}")
     file, dtype_text, shape, size, sha256 = (value.get(k) for k in ("file", "dtype", "shape", "bytes", "sha256"))

@@ -46,8 +46,8 @@ struct AlsOptions {
 // Y^T Y in float64, factors x factors, into `out`.
 void als_gram(const MatrixView<const float>& factors, double* out, int threads);
 
-// Solves every row from `start` into `solved` (which may be the same memory). A row without interactions gets its
-// prior. Throws InvalidArgument where a row's equations are singular or overflow. Same bits for any thread count.
+// Solves every row from `start` into `solved` (which may be the same memory). A row without interactions gets
+// zeros. Throws InvalidArgument where a row's equations are singular or overflow. Same bits for any thread count.
 void als_half_sweep(const AlsProblem& problem, const MatrixView<const float>& start, const MatrixView<float>& solved,
                     const AlsOptions& options, const Poll& poll = {});
 

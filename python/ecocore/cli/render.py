@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,11 +36,26 @@ def _cell(value: object) -> str:
 
 @contextmanager
 def step(text: str) -> Iterator[None]:
-    """Says what is being done before it is done, and how long it took afterwards."""
-    live = sys.stderr.isatty()
-    if live:
-        print(f"{text} ...", end="", file=sys.stderr, flush=True)
+    """Says on stderr what is being done, on a terminal with the seconds running, and how long it took."""
+    sys.stdout.flush()  # so that what was printed before stands before
     start = time.perf_counter()
-    yield
-    done = f"{text}: {time.perf_counter() - start:.1f} s"
-    print(f"\r{done}\033[K" if live else done, file=sys.stderr, flush=True)
+    done = threading.Event()
+
+    def tick() -> None:
+        while True:
+            print(f"\r{text} ... {time.perf_counter() - start:.0f} s", end="", file=sys.stderr, flush=True)
+            if done.wait(1.0):
+                return
+
+    live = sys.stderr.isatty()
+    ticker = threading.Thread(target=tick, daemon=True)
+    if live:
+        ticker.start()
+    try:
+        yield
+    finally:
+        done.set()
+        if live:
+            ticker.join()
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+    print(f"{text}: {time.perf_counter() - start:.1f} s", file=sys.stderr, flush=True)
