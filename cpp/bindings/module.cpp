@@ -8,6 +8,8 @@ PYBIND11_MODULE(_core, m) {
   bind_csr(m);
   bind_text(m);
   bind_nlu(m);
+  bind_recurrent(m);
+  bind_sessions(m);
   bind_topk(m);
   bind_evaluate(m);
   bind_als(m);

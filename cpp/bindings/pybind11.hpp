@@ -17,6 +17,8 @@ void bind_runtime(py::module_& m);
 void bind_csr(py::module_& m);
 void bind_text(py::module_& m);
 void bind_nlu(py::module_& m);
+void bind_recurrent(py::module_& m);
+void bind_sessions(py::module_& m);
 void bind_topk(py::module_& m);
 void bind_evaluate(py::module_& m);
 void bind_als(py::module_& m);

@@ -93,6 +93,21 @@ struct I32 {
   friend I32 operator+(I32 a, I32 b) { return {_mm512_add_epi32(a.v, b.v)}; }
 };
 
+inline F32 operator/(F32 a, F32 b) {
+  return {_mm512_div_ps(a.v, b.v)};
+}
+// Masked forms: GCC 12 warns of an uninitialised value inside the plain ones.
+inline F32 clamp(F32 x, float low, float high) {
+  const __m512 raised = _mm512_mask_max_ps(x.v, 0xffff, x.v, _mm512_set1_ps(low));
+  return {_mm512_mask_min_ps(raised, 0xffff, raised, _mm512_set1_ps(high))};
+}
+// 2^n of whole n in [-126, 127].
+inline F32 power_of_two(F32 n) {
+  const __m512i whole = _mm512_mask_cvtps_epi32(_mm512_setzero_si512(), 0xffff, n.v);
+  const __m512i biased = _mm512_add_epi32(whole, _mm512_set1_epi32(127));
+  return {_mm512_castsi512_ps(_mm512_mask_slli_epi32(biased, 0xffff, biased, 23))};
+}
+
 inline void prefetch(const void* p) {
   _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
 }

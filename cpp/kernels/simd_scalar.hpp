@@ -63,6 +63,20 @@ struct I32 {
   friend I32 operator+(I32 a, I32 b) { return {a.v + b.v}; }
 };
 
+inline F32 operator/(F32 a, F32 b) {
+  return {a.v / b.v};
+}
+inline F32 clamp(F32 x, float low, float high) {
+  return {x.v < low ? low : x.v > high ? high : x.v};
+}
+// 2^n of a whole n in [-126, 127].
+inline F32 power_of_two(F32 n) {
+  const std::int32_t bits = (static_cast<std::int32_t>(n.v) + 127) * (1 << 23);
+  float out;
+  __builtin_memcpy(&out, &bits, sizeof(out));
+  return {out};
+}
+
 inline void prefetch(const void*) {}
 
 }  // namespace ecocore::scalar

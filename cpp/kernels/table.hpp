@@ -3,6 +3,7 @@
 
 #include "kernels/als.hpp"
 #include "kernels/nlu.hpp"
+#include "kernels/recurrent.hpp"
 #include "kernels/topk.hpp"
 
 namespace ecocore {
@@ -11,6 +12,7 @@ struct KernelTable {
   AlsKernels als;
   TopKKernels topk;
   NluKernels nlu;
+  RecurrentKernels recurrent;
 };
 
 const KernelTable& kernel_table_scalar();

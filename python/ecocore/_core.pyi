@@ -1,5 +1,8 @@
 """The native core. Arrays are exact: this dtype, C order, no conversion."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -99,3 +102,70 @@ def als_data_loss(
     num_threads: int = 0,
 ) -> float: ...
 def als_penalty(factors: _F32, regularization: _F32, prior: _F32 | None, num_threads: int = 0) -> float: ...
+
+# ---- recurrent networks ----
+class RecurrentNet:
+    def __init__(
+        self,
+        cell: str,
+        layers: Sequence[tuple[_F32, _F32, _F32 | None]],
+        tables: Sequence[tuple[_F32, int]],
+        query: _F32 | None,
+        query_bias: _F32 | None,
+        table_bytes: int,
+        num_threads: int,
+    ) -> None: ...
+    @property
+    def layers(self) -> int: ...
+    @property
+    def hidden(self) -> int: ...
+    @property
+    def query_size(self) -> int: ...
+    @property
+    def query_is_state(self) -> bool: ...
+    @property
+    def projected(self) -> bool: ...
+    def advance(self, indptr: _I64, ids: Sequence[_I32], h: _F32, c: _F32 | None, num_threads: int = 0) -> None: ...
+    def query(self, h: _F32, num_threads: int = 0) -> _F32: ...
+
+# ---- session states ----
+class SessionStates:
+    def __init__(
+        self,
+        advance: RecurrentNet | Callable[[_I64, list[_I32], _F32, _F32 | None], tuple[_F32, _F32 | None, _F32]],
+        *,
+        state: int,
+        has_cell: bool,
+        query: int,
+        has_types: bool,
+        has_gaps: bool,
+        gap_edges: Sequence[float],
+        capacity: int,
+        ttl: float,
+        history: int,
+        max_batch: int,
+        max_delay: float,
+    ) -> None: ...
+    def append(self, user: int | str, item: int, type: int, time: float, now: float) -> None: ...
+    def append_many(
+        self, users: _I64 | list[int | str], items: _I32, types: _I32 | None, times: _F64 | None, now: float
+    ) -> None: ...
+    def read(self, user: int | str, now: float) -> tuple[_F32, _F32 | None, _F32, int, float] | None: ...
+    def forget(self, users: _I64 | list[int | str]) -> int: ...
+    def dump(self) -> dict[str, Any]: ...
+    def replace(
+        self,
+        *,
+        users: _I64 | list[int | str],
+        h: _F32,
+        c: _F32,
+        query: _F32,
+        last_time: _F64,
+        last_used: _F64,
+        count: _I64,
+        indptr: _I64,
+        items: _I32,
+        types: _I32,
+        times: _F64,
+    ) -> None: ...
+    def counters(self) -> dict[str, int]: ...

@@ -1,0 +1,234 @@
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <variant>
+
+#include "bindings/arrays.hpp"
+#include "ecocore/session_states.hpp"
+
+namespace ecocore::bindings {
+namespace {
+
+// Users are whole numbers or text; both become bytes, told apart by the first.
+std::string key_of(std::int64_t user) {
+  std::string key(1 + sizeof(user), 'i');
+  std::memcpy(key.data() + 1, &user, sizeof(user));
+  return key;
+}
+
+std::string key_of(py::handle user) {
+  if (PyLong_Check(user.ptr()) && !PyBool_Check(user.ptr())) {
+    const long long value = PyLong_AsLongLong(user.ptr());
+    if (value == -1 && PyErr_Occurred()) {
+      PyErr_Clear();
+      throw InvalidArgument("user: expected a whole number of at most 64 bits; use str(user) for larger ones");
+    }
+    return key_of(static_cast<std::int64_t>(value));
+  }
+  if (PyUnicode_Check(user.ptr())) {
+    Py_ssize_t size = 0;
+    const char* text = PyUnicode_AsUTF8AndSize(user.ptr(), &size);
+    if (!text) {
+      PyErr_Clear();
+      throw InvalidArgument("user: expected text that UTF-8 can hold");
+    }
+    return "s" + std::string(text, static_cast<std::size_t>(size));
+  }
+  throw InvalidArgument("user: expected a whole number or text; got " + std::string(py::str(py::type::of(user).attr("__name__"))));
+}
+
+using Users = std::variant<Int64Array, py::list>;
+
+std::vector<std::string> keys_of(const Users& users) {
+  std::vector<std::string> out;
+  if (const auto* ids = std::get_if<Int64Array>(&users)) {
+    require_ndim(*ids, 1, "users");
+    out.reserve(static_cast<std::size_t>(ids->size()));
+    for (py::ssize_t i = 0; i < ids->size(); ++i) out.push_back(key_of(ids->data()[i]));
+  } else {
+    for (py::handle user : std::get<py::list>(users)) out.push_back(key_of(user));
+  }
+  return out;
+}
+
+py::object user_of(const std::string& key) {
+  if (!key.empty() && key[0] == 's') return py::str(key.data() + 1, key.size() - 1);
+  std::int64_t user = 0;
+  std::memcpy(&user, key.data() + 1, sizeof(user));
+  return py::int_(user);
+}
+
+// A network in native code, or any Python callable with the same contract: it gets (indptr, list of ids, h, c) as arrays
+// it may keep, and returns the new (h, c or None, query).
+SessionStates::Advance native(const RecurrentNet& net, bool has_query) {
+  return [&net, has_query](const Events& events, float* h, float* c, float* query) {
+    const int threads = events.rows < 256 ? 1 : 0;  // waking the pool costs more than a small batch
+    net.advance(events, h, c, threads);
+    if (has_query) net.query(events.rows, h, query, threads);
+  };
+}
+
+SessionStates::Advance python(py::object f, std::int64_t state, std::int64_t query_size) {
+  // The callable lives and dies under the GIL, whoever drops the last copy.
+  std::shared_ptr<py::object> held(new py::object(std::move(f)), [](py::object* p) {
+    py::gil_scoped_acquire gil;
+    delete p;
+  });
+  return [held, state, query_size](const Events& e, float* h, float* c, float* query) {
+    py::gil_scoped_acquire gil;
+    const auto rows = static_cast<py::ssize_t>(e.rows), width = static_cast<py::ssize_t>(state);
+    const auto total = static_cast<py::ssize_t>(e.indptr[e.rows]);
+    py::list ids;
+    for (const std::int32_t* p : e.ids) ids.append(Int32Array(total, p));
+    py::object cells = c ? py::object(FloatArray({rows, width}, c)) : py::none();
+    const py::tuple out = (*held)(Int64Array(rows + 1, e.indptr), ids, FloatArray({rows, width}, h), cells);
+    const auto copy = [&](std::size_t i, py::ssize_t columns, float* to) {
+      if (!to) return;
+      const auto a = out[i].cast<FloatArray>();
+      require(a.ndim() == 2 && a.shape(0) == rows && a.shape(1) == columns, "advance: expected states of the model's shape");
+      std::memcpy(to, a.data(), static_cast<std::size_t>(a.nbytes()));
+    };
+    copy(0, width, h);
+    copy(1, width, c);
+    copy(2, static_cast<py::ssize_t>(query_size), query);
+  };
+}
+
+// Arrays of one user's or many users' events, already in exact dtypes.
+std::vector<SessionEvent> events_of(const std::vector<std::string>& keys, const Int32Array& items,
+                                    const std::optional<Int32Array>& types, const std::optional<DoubleArray>& times) {
+  const auto n = static_cast<py::ssize_t>(keys.size());
+  require(items.size() == n && (!types || types->size() == n) && (!times || times->size() == n),
+          "users, items, event_types, times: expected equal lengths");
+  std::vector<SessionEvent> events(keys.size());
+  for (py::ssize_t i = 0; i < n; ++i) {
+    SessionEvent& e = events[static_cast<std::size_t>(i)];
+    e.user = keys[static_cast<std::size_t>(i)];
+    e.item = items.data()[i];
+    e.type = types ? types->data()[i] : 0;
+    e.time = times ? times->data()[i] : Py_NAN;
+  }
+  return events;
+}
+
+}  // namespace
+
+void bind_sessions(py::module_& m) {
+  const auto noconvert = [](const char* name) { return py::arg(name).noconvert(); };
+  py::class_<SessionStates>(m, "SessionStates")
+      .def(py::init([](py::object advance, std::int64_t state, bool has_cell, std::int64_t query, bool has_types,
+                       bool has_gaps, std::vector<double> gap_edges, std::int64_t capacity, double ttl,
+                       std::int64_t history, std::int64_t max_batch, double max_delay) {
+             const bool is_native = py::isinstance<RecurrentNet>(advance);
+             SessionStates::Advance f = is_native ? native(advance.cast<const RecurrentNet&>(), query > 0)
+                                                  : python(std::move(advance), state, query);
+             return std::make_unique<SessionStates>(
+                 SessionShape{state, has_cell, query, has_types, has_gaps, std::move(gap_edges)},
+                 SessionOptions{capacity, ttl, history, max_batch, max_delay}, std::move(f));
+           }),
+           py::keep_alive<1, 2>(), "advance"_a, py::kw_only(), "state"_a, "has_cell"_a, "query"_a, "has_types"_a,
+           "has_gaps"_a, "gap_edges"_a, "capacity"_a, "ttl"_a, "history"_a, "max_batch"_a, "max_delay"_a)
+      .def(
+          "append",
+          [](SessionStates& s, py::handle user, std::int32_t item, std::int32_t type, double time, double now) {
+            const std::string key = key_of(user);
+            const std::vector<SessionEvent> events{{key, item, type, time}};
+            py::gil_scoped_release release;
+            s.append(events, now);
+          },
+          "user"_a, "item"_a, "type"_a, "time"_a, "now"_a)
+      .def(
+          "append_many",
+          [](SessionStates& s, const Users& users, const Int32Array& items, const std::optional<Int32Array>& types,
+             const std::optional<DoubleArray>& times, double now) {
+            const std::vector<std::string> keys = keys_of(users);
+            const std::vector<SessionEvent> events = events_of(keys, items, types, times);
+            py::gil_scoped_release release;
+            s.append(events, now);
+          },
+          noconvert("users"), noconvert("items"), noconvert("types"), noconvert("times"), "now"_a)
+      .def(
+          "read",
+          [](const SessionStates& s, py::handle user, double now) -> py::object {
+            const std::string key = key_of(user);
+            const SessionShape& shape = s.shape();
+            FloatArray h(static_cast<py::ssize_t>(shape.state));
+            FloatArray c(static_cast<py::ssize_t>(shape.has_cell ? shape.state : 0));
+            FloatArray query(static_cast<py::ssize_t>(shape.query));
+            std::int64_t count = 0;
+            double last_time = 0;
+            float *hp = h.mutable_data(), *cp = c.mutable_data(), *qp = query.mutable_data();
+            bool found = false;
+            {
+              py::gil_scoped_release release;
+              found = s.read(key, now, hp, cp, qp, &count, &last_time);
+            }
+            if (!found) return py::none();
+            return py::make_tuple(h, shape.has_cell ? py::object(c) : py::none(), query, count, last_time);
+          },
+          "user"_a, "now"_a)
+      .def(
+          "forget",
+          [](SessionStates& s, const Users& users) {
+            const std::vector<std::string> keys = keys_of(users);
+            py::gil_scoped_release release;
+            return s.forget(keys);
+          },
+          noconvert("users"))
+      .def("dump",
+           [](const SessionStates& s) {
+             SessionDump d;
+             {
+               py::gil_scoped_release release;
+               d = s.dump();
+             }
+             const auto n = static_cast<py::ssize_t>(d.users.size());
+             const auto state = static_cast<py::ssize_t>(s.shape().state);
+             const auto events = static_cast<py::ssize_t>(d.items.size());
+             py::list users;
+             for (const std::string& key : d.users) users.append(user_of(key));
+             py::dict out;
+             out["users"] = users;
+             out["h"] = own(std::move(d.h), {n, state});
+             out["c"] = own(std::move(d.c), {n, s.shape().has_cell ? state : 0});
+             out["query"] = own(std::move(d.query), {n, static_cast<py::ssize_t>(s.shape().query)});
+             out["last_time"] = own(std::move(d.last_time), {n});
+             out["last_used"] = own(std::move(d.last_used), {n});
+             out["count"] = own(std::move(d.count), {n});
+             out["indptr"] = own(std::move(d.indptr), {n + 1});
+             out["items"] = own(std::move(d.items), {events});
+             out["types"] = own(std::move(d.types), {events});
+             out["times"] = own(std::move(d.times), {events});
+             return out;
+           })
+      .def(
+          "replace",
+          [](SessionStates& s, const Users& users, const FloatArray& h, const FloatArray& c, const FloatArray& query,
+             const DoubleArray& last_time, const DoubleArray& last_used, const Int64Array& count,
+             const Int64Array& indptr, const Int32Array& items, const Int32Array& types, const DoubleArray& times) {
+            const auto copy = [](const auto& a) { return std::vector(a.data(), a.data() + a.size()); };
+            SessionDump d{keys_of(users), copy(h),      copy(c),     copy(query), copy(last_time), copy(last_used),
+                          copy(count),    copy(indptr), copy(items), copy(types), copy(times)};
+            py::gil_scoped_release release;
+            s.replace(d);
+          },
+          py::kw_only(), noconvert("users"), noconvert("h"), noconvert("c"), noconvert("query"), noconvert("last_time"),
+          noconvert("last_used"), noconvert("count"), noconvert("indptr"), noconvert("items"), noconvert("types"),
+          noconvert("times"))
+      .def("counters", [](const SessionStates& s) {
+        const SessionCounters c = s.counters();
+        py::dict out;
+        out["users"] = c.users;
+        out["events"] = c.events;
+        out["batches"] = c.batches;
+        out["largest_batch"] = c.largest_batch;
+        out["evicted"] = c.evicted;
+        out["expired"] = c.expired;
+        out["forgotten"] = c.forgotten;
+        out["late"] = c.late;
+        out["unknown"] = c.unknown;
+        return out;
+      });
+}
+
+}  // namespace ecocore::bindings

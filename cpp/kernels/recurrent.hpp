@@ -1,0 +1,33 @@
+// The kernels of recurrent cells, see recurrent.inl.hpp.
+#pragma once
+
+#include <cstdint>
+
+namespace ecocore {
+
+// A matrix whose columns are hidden units times gates, cut into blocks of `lanes` units. Within a block the gates of a
+// unit meet in one step of k, so that a cell's activations follow its sums without leaving the registers:
+// [blocks][depth][gates][lanes]. Pre-activations and biases are rows in the same order: [blocks][gates][lanes].
+struct GatePanels {
+  const float* weights;
+  std::int64_t depth;   // k, the length of the vector that is multiplied
+  std::int64_t blocks;  // of hidden units, the last one padded with zeros
+};
+
+struct RecurrentKernels {
+  int lanes;
+
+  // out[r] = start[r] + x[r] . panels, for each of `rows`; start and out in the order of the panels.
+  using Project = void (*)(const GatePanels& panels, std::int64_t rows, const float* const* x, const float* const* start,
+                           float* const* out);
+  Project project_rnn, project_gru, project_lstm;
+
+  // One event for each row: h_out and c from h_in, c and the row's pre-activation `input` (W x + bias). `bias` is the
+  // recurrent bias that must stay apart from the input (the candidate gate of a GRU), in the order of the panels.
+  // h_in and h_out must not overlap: every unit of the new state needs all of the old. c is null but for LSTM.
+  using Step = void (*)(const GatePanels& panels, const float* bias, std::int64_t rows, const float* const* input,
+                        const float* const* h_in, float* const* h_out, float* const* c);
+  Step step_rnn, step_gru, step_lstm;
+};
+
+}  // namespace ecocore

@@ -1,0 +1,389 @@
+#include "ecocore/recurrent.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <numeric>
+
+#include "ecocore/error.hpp"
+#include "kernels/table.hpp"
+
+namespace ecocore {
+namespace {
+
+// Rows that advance together: enough for the weights to be read from cache once per block of rows, few enough for
+// their states to stay in cache.
+constexpr std::int64_t kBlockRows = 84;  // a multiple of every tile height but AVX2's five
+
+std::int64_t blocks_of(std::int64_t units, int lanes) {
+  return (units + lanes - 1) / lanes;
+}
+
+// [gates * hidden, columns first .. first + depth) into the order of GatePanels.
+std::vector<float> pack(MatrixView<const float> m, std::int64_t first, std::int64_t depth, int gates, int lanes) {
+  const std::int64_t hidden = m.rows / gates, blocks = blocks_of(hidden, lanes);
+  std::vector<float> out(static_cast<std::size_t>(blocks * depth * gates * lanes), 0.0f);
+  for (std::int64_t unit = 0; unit < hidden; ++unit)
+    for (int g = 0; g < gates; ++g) {
+      const float* row = m.row(g * hidden + unit) + first;
+      float* to = out.data() + (unit / lanes) * depth * gates * lanes + g * lanes + unit % lanes;
+      for (std::int64_t k = 0; k < depth; ++k) to[k * gates * lanes] = row[k];
+    }
+  return out;
+}
+
+std::vector<float> pack_bias(const float* bias, std::int64_t hidden, int gates, int lanes) {
+  return pack({bias, gates * hidden, 1}, 0, 1, gates, lanes);
+}
+
+struct Layer {
+  std::vector<float> input, recurrent;  // panels
+  std::vector<float> start;             // the bias that the input's sum starts from
+  std::vector<float> apart;             // GRU: the candidate's recurrent bias
+  std::int64_t depth = 0;               // of the input
+};
+
+struct Table {
+  std::int64_t size = 0;
+  std::vector<float> rows;     // [size, width]: start + W x for the first table, W x for the others; or
+  std::vector<float> raw;      // [size, depth]: the embedding itself, multiplied on the fly
+  std::vector<float> panels;   // W of this table's columns, for `raw`
+  std::int64_t depth = 0;
+};
+
+void require_finite(const float* p, std::int64_t n, const char* what) {
+  for (std::int64_t i = 0; i < n; ++i)
+    if (!(p[i] - p[i] == 0.0f))
+      throw InvalidArgument(std::string(what) + ": expected finite weights, got NaN or inf; train or export the model again");
+}
+
+}  // namespace
+
+Cell parse_cell(const std::string& name) {
+  if (name == "rnn") return Cell::kRnn;
+  if (name == "gru") return Cell::kGru;
+  if (name == "lstm") return Cell::kLstm;
+  throw InvalidArgument("cell: expected 'rnn', 'gru' or 'lstm'; got '" + name + "'");
+}
+
+int gates_of(Cell cell) {
+  return cell == Cell::kLstm ? 4 : cell == Cell::kGru ? 3 : 1;
+}
+
+struct RecurrentNet::Impl {
+  Cell cell;
+  int gates, lanes;
+  RecurrentKernels::Project project, project_linear;
+  RecurrentKernels::Step step;
+  std::int64_t hidden, padded, width;  // width of a row of pre-activations
+  std::vector<Layer> layers;
+  std::vector<Table> tables;
+  std::vector<float> query_panels, query_bias;
+  std::int64_t query_size;
+  bool query_is_state;
+
+  GatePanels panels(const std::vector<float>& weights, std::int64_t depth) const {
+    return {weights.data(), depth, padded / lanes};
+  }
+
+  // Scratch of one thread.
+  struct Scratch {
+    std::vector<float> h, next, c, input, lower;
+    std::vector<float*> next_rows, c_rows, out_rows;
+    std::vector<const float*> h_rows, in_rows, x_rows, start_rows;
+    std::vector<std::int64_t> row, begin, length;
+
+    const std::int64_t rows;  // room
+
+    Scratch(const Impl& net, std::int64_t n) : rows(n) {
+      const auto size = [](std::int64_t a, std::int64_t b) { return static_cast<std::size_t>(a * b); };
+      const auto depth = static_cast<std::int64_t>(net.layers.size());
+      h.assign(size(rows * depth, net.padded), 0.0f);
+      next.assign(size(rows * depth, net.padded), 0.0f);
+      if (net.cell == Cell::kLstm) c.assign(size(rows * depth, net.padded), 0.0f);
+      if (net.tables.size() > 1 || !net.tables[0].raw.empty()) input.resize(size(rows, net.width));
+      if (depth > 1) lower.resize(size(rows, net.width));
+      for (auto* v : {&next_rows, &c_rows, &out_rows}) v->resize(static_cast<std::size_t>(rows));
+      for (auto* v : {&h_rows, &in_rows, &x_rows, &start_rows}) v->resize(static_cast<std::size_t>(rows));
+      for (auto* v : {&row, &begin, &length}) v->resize(static_cast<std::size_t>(rows));
+    }
+  };
+
+  // Pre-activations of the first layer for the event `t` of each of `n` rows: pointers in s.in_rows.
+  void look_up(const Events& events, std::int64_t n, std::int64_t t, Scratch& s) const {
+    const auto at = [&](std::int64_t i) { return static_cast<std::size_t>(i); };
+    const Table& first = tables[0];
+    for (std::int64_t i = 0; i < n; ++i) {
+      const std::int64_t id = events.ids[0][s.begin[at(i)] + t];
+      if (first.raw.empty()) {
+        s.in_rows[at(i)] = first.rows.data() + id * width;
+      } else {
+        s.x_rows[at(i)] = first.raw.data() + id * first.depth;
+        s.start_rows[at(i)] = layers[0].start.data();
+        s.out_rows[at(i)] = s.input.data() + i * width;
+        s.in_rows[at(i)] = s.out_rows[at(i)];
+      }
+    }
+    if (!first.raw.empty())
+      project(panels(first.panels, first.depth), n, s.x_rows.data(), s.start_rows.data(), s.out_rows.data());
+    for (std::size_t j = 1; j < tables.size(); ++j)
+      for (std::int64_t i = 0; i < n; ++i) {
+        const float* more = tables[j].rows.data() + events.ids[j][s.begin[at(i)] + t] * width;
+        const float* from = s.in_rows[at(i)];
+        float* to = s.input.data() + i * width;
+        for (std::int64_t w = 0; w < width; ++w) to[w] = from[w] + more[w];
+        s.in_rows[at(i)] = to;
+      }
+  }
+
+  // Asks for what look_up will read at `t`: rows of a table lie anywhere in memory, and waiting for each of them would
+  // take longer than a step. Into the second-level cache, since the first is full of weights.
+  void prefetch(const Events& events, std::int64_t n, std::int64_t t, const Scratch& s) const {
+    constexpr std::int64_t kLine = 64 / sizeof(float);
+    for (std::size_t j = 0; j < tables.size(); ++j) {
+      const std::vector<float>& from = tables[j].raw.empty() ? tables[j].rows : tables[j].raw;
+      const std::int64_t size = tables[j].raw.empty() ? width : tables[j].depth;
+      for (std::int64_t i = 0; i < n; ++i) {
+        const auto at = static_cast<std::size_t>(i);
+        if (t >= s.length[at]) break;
+        const float* row = from.data() + events.ids[j][s.begin[at] + t] * size;
+        for (std::int64_t w = 0; w < size; w += kLine) __builtin_prefetch(row + w, 0, 2);
+      }
+    }
+  }
+
+  // Advances rows order[begin, end) of the states; lengths fall along `order`.
+  void advance_block(const Events& events, const std::vector<std::int64_t>& order, std::int64_t begin, std::int64_t end,
+                     float* h, float* c, Scratch& s) const {
+    const auto at = [](std::int64_t i) { return static_cast<std::size_t>(i); };
+    const std::int64_t n = end - begin, depth = static_cast<std::int64_t>(layers.size());
+    for (std::int64_t i = 0; i < n; ++i) {
+      const std::int64_t row = order[at(begin + i)];
+      s.row[at(i)] = row;
+      s.begin[at(i)] = events.indptr[row];
+      s.length[at(i)] = events.indptr[row + 1] - events.indptr[row];
+      for (std::int64_t l = 0; l < depth; ++l) {
+        const std::int64_t from = (row * depth + l) * hidden, to = (l * s.rows + i) * padded;
+        std::copy_n(h + from, hidden, s.h.data() + to);
+        if (c) std::copy_n(c + from, hidden, s.c.data() + to);
+      }
+    }
+    std::int64_t active = n;
+    for (std::int64_t t = 0;; ++t) {
+      while (active > 0 && s.length[at(active - 1)] <= t) {
+        --active;
+        for (std::int64_t l = 0; l < depth; ++l) {
+          const std::int64_t to = (s.row[at(active)] * depth + l) * hidden, from = (l * s.rows + active) * padded;
+          std::copy_n(s.h.data() + from, hidden, h + to);
+          if (c) std::copy_n(s.c.data() + from, hidden, c + to);
+        }
+      }
+      if (active == 0) return;
+      look_up(events, active, t, s);
+      prefetch(events, active, t + 1, s);
+      for (std::int64_t l = 0; l < depth; ++l) {
+        const Layer& layer = layers[at(l)];
+        for (std::int64_t i = 0; i < active; ++i) {
+          const std::int64_t state = (l * s.rows + i) * padded;
+          s.h_rows[at(i)] = s.h.data() + state;
+          s.next_rows[at(i)] = s.next.data() + state;
+          if (c) s.c_rows[at(i)] = s.c.data() + state;
+        }
+        if (l > 0) {
+          for (std::int64_t i = 0; i < active; ++i) {
+            s.x_rows[at(i)] = s.next.data() + ((l - 1) * s.rows + i) * padded;
+            s.start_rows[at(i)] = layer.start.data();
+            s.out_rows[at(i)] = s.lower.data() + i * width;
+            s.in_rows[at(i)] = s.out_rows[at(i)];
+          }
+          project(panels(layer.input, layer.depth), active, s.x_rows.data(), s.start_rows.data(), s.out_rows.data());
+        }
+        step(panels(layer.recurrent, hidden), layer.apart.data(), active, s.in_rows.data(), s.h_rows.data(),
+             s.next_rows.data(), c ? s.c_rows.data() : nullptr);
+      }
+      // Finished rows keep their last state: only the active ones change sides, and they are a prefix of every layer.
+      if (active == n) {
+        s.h.swap(s.next);
+      } else {
+        for (std::int64_t l = 0; l < depth; ++l)
+          std::copy_n(s.next.data() + l * s.rows * padded, active * padded, s.h.data() + l * s.rows * padded);
+      }
+    }
+  }
+};
+
+RecurrentNet::RecurrentNet(Cell cell, const std::vector<LayerWeights>& layers, const std::vector<EventTable>& tables,
+                           const LinearWeights& query, std::int64_t table_bytes, int threads) {
+  require(!layers.empty() && !tables.empty(), "layers, tables: expected at least one of each");
+  const RecurrentKernels& k = kernels().recurrent;
+  auto net = std::make_unique<Impl>();
+  net->cell = cell;
+  net->gates = gates_of(cell);
+  net->lanes = k.lanes;
+  net->project = cell == Cell::kLstm ? k.project_lstm : cell == Cell::kGru ? k.project_gru : k.project_rnn;
+  net->project_linear = k.project_rnn;
+  net->step = cell == Cell::kLstm ? k.step_lstm : cell == Cell::kGru ? k.step_gru : k.step_rnn;
+  net->hidden = layers[0].recurrent.cols;
+  require(net->hidden > 0, "layers: expected a hidden size of at least 1");
+  net->padded = blocks_of(net->hidden, k.lanes) * k.lanes;
+  net->width = net->padded * net->gates;
+  const std::int64_t gate_rows = net->gates * net->hidden;
+
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    const LayerWeights& from = layers[l];
+    const std::string where = "layer " + std::to_string(l);
+    require(from.input.rows == gate_rows && from.recurrent.rows == gate_rows && from.recurrent.cols == net->hidden,
+            where + ": expected W and R with " + std::to_string(gate_rows) + " rows and R with " +
+                std::to_string(net->hidden) + " columns");
+    require(l == 0 || from.input.cols == net->hidden, where + ": expected W with as many columns as the layer below has units");
+    require_finite(from.input.data, from.input.size(), "W");
+    require_finite(from.recurrent.data, from.recurrent.size(), "R");
+    if (from.bias) require_finite(from.bias, 2 * gate_rows, "B");
+    Layer layer;
+    layer.depth = from.input.cols;
+    layer.recurrent = pack(from.recurrent, 0, net->hidden, net->gates, k.lanes);
+    std::vector<float> start(static_cast<std::size_t>(gate_rows), 0.0f), apart(start);
+    if (from.bias)
+      for (std::int64_t i = 0; i < gate_rows; ++i) {
+        const bool candidate = cell == Cell::kGru && i >= 2 * net->hidden;
+        const auto at = static_cast<std::size_t>(i);
+        start[at] = from.bias[i] + (candidate ? 0.0f : from.bias[gate_rows + i]);
+        if (candidate) apart[at] = from.bias[gate_rows + i];
+      }
+    layer.start = pack_bias(start.data(), net->hidden, net->gates, k.lanes);
+    layer.apart = pack_bias(apart.data(), net->hidden, net->gates, k.lanes);
+    if (l > 0) layer.input = pack(from.input, 0, layer.depth, net->gates, k.lanes);
+    net->layers.push_back(std::move(layer));
+  }
+
+  const std::vector<float> zero(static_cast<std::size_t>(net->width), 0.0f);
+  for (std::size_t j = 0; j < tables.size(); ++j) {
+    const MatrixView<const float> e = tables[j].embedding;
+    require(e.rows > 0 && e.cols > 0 && tables[j].offset >= 0 && tables[j].offset + e.cols <= layers[0].input.cols,
+            "tables: expected embeddings that fit into the first layer's input");
+    require_finite(e.data, e.size(), "embedding");
+    Table table;
+    table.size = e.rows;
+    table.depth = e.cols;
+    table.panels = pack(layers[0].input, tables[j].offset, e.cols, net->gates, k.lanes);
+    const std::int64_t bytes = e.rows * net->width * static_cast<std::int64_t>(sizeof(float));
+    if (j == 0 && bytes > table_bytes) {
+      table.raw.assign(e.data, e.data + e.size());
+    } else {
+      table.rows.resize(static_cast<std::size_t>(e.rows * net->width));
+      const GatePanels panels = net->panels(table.panels, e.cols);
+      const float* start = j == 0 ? net->layers[0].start.data() : zero.data();
+      parallel_for(0, e.rows, kBlockRows, threads, [&](std::int64_t b, std::int64_t end, int) {
+        std::array<const float*, kBlockRows> x, from;
+        std::array<float*, kBlockRows> out;
+        for (std::int64_t i = b; i < end; ++i) {
+          const auto at = static_cast<std::size_t>(i - b);
+          x[at] = e.row(i);
+          from[at] = start;
+          out[at] = table.rows.data() + i * net->width;
+        }
+        net->project(panels, end - b, x.data(), from.data(), out.data());
+      });
+      table.panels.clear();
+    }
+    net->tables.push_back(std::move(table));
+  }
+
+  net->query_is_state = query.weights.rows == 0;
+  net->query_size = net->query_is_state ? net->hidden : query.weights.rows;
+  if (!net->query_is_state) {
+    require(query.weights.cols == net->hidden, "query: expected weights with a column for every hidden unit");
+    require_finite(query.weights.data, query.weights.size(), "query");
+    net->query_panels = pack(query.weights, 0, net->hidden, 1, k.lanes);
+    const std::vector<float> none(static_cast<std::size_t>(net->query_size), 0.0f);
+    if (query.bias) require_finite(query.bias, net->query_size, "query bias");
+    net->query_bias = pack_bias(query.bias ? query.bias : none.data(), net->query_size, 1, k.lanes);
+  }
+  impl_ = std::move(net);
+}
+
+RecurrentNet::~RecurrentNet() = default;
+
+Cell RecurrentNet::cell() const {
+  return impl_->cell;
+}
+std::int64_t RecurrentNet::layers() const {
+  return static_cast<std::int64_t>(impl_->layers.size());
+}
+std::int64_t RecurrentNet::hidden() const {
+  return impl_->hidden;
+}
+std::int64_t RecurrentNet::tables() const {
+  return static_cast<std::int64_t>(impl_->tables.size());
+}
+std::int64_t RecurrentNet::table_size(std::int64_t table) const {
+  return impl_->tables[static_cast<std::size_t>(table)].size;
+}
+std::int64_t RecurrentNet::query_size() const {
+  return impl_->query_size;
+}
+bool RecurrentNet::query_is_state() const {
+  return impl_->query_is_state;
+}
+bool RecurrentNet::projected() const {
+  return impl_->tables[0].raw.empty();
+}
+
+void RecurrentNet::advance(const Events& events, float* h, float* c, int threads, const Poll& poll) const {
+  const Impl& net = *impl_;
+  require(events.ids.size() == net.tables.size(), "events: expected one array of ids for each table of the model");
+  const std::int64_t total = events.rows == 0 ? 0 : events.indptr[events.rows];
+  for (std::size_t j = 0; j < net.tables.size(); ++j)
+    for (std::int64_t i = 0; i < total; ++i) {
+      const std::int32_t id = events.ids[j][i];
+      if (id < 0 || id >= net.tables[j].size)
+        throw InvalidArgument("events: expected ids from 0 to " + std::to_string(net.tables[j].size - 1) + " in input " +
+                              std::to_string(j) + "; got " + std::to_string(id) + " at position " + std::to_string(i));
+    }
+  if (net.cell != Cell::kLstm) c = nullptr;
+
+  std::vector<std::int64_t> order(static_cast<std::size_t>(events.rows));
+  std::iota(order.begin(), order.end(), std::int64_t{0});
+  const auto length = [&](std::int64_t row) { return events.indptr[row + 1] - events.indptr[row]; };
+  if (events.rows > 1)
+    std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) { return length(a) > length(b); });
+
+  // A block's cost is its rows' events; blocks are handed out from the longest, so that the last to finish is short.
+  std::vector<std::unique_ptr<Impl::Scratch>> scratch(static_cast<std::size_t>(num_threads(threads)));
+  parallel_for(
+      0, events.rows, kBlockRows, threads,
+      [&](std::int64_t begin, std::int64_t end, int slot) {
+        auto& s = scratch[static_cast<std::size_t>(slot)];
+        if (!s) s = std::make_unique<Impl::Scratch>(net, std::min(kBlockRows, events.rows));
+        net.advance_block(events, order, begin, end, h, c, *s);
+      },
+      poll);
+}
+
+void RecurrentNet::query(std::int64_t rows, const float* h, float* query, int threads) const {
+  const Impl& net = *impl_;
+  const std::int64_t depth = layers();
+  if (net.query_is_state) {
+    for (std::int64_t i = 0; i < rows; ++i)
+      std::copy_n(h + (i * depth + depth - 1) * net.hidden, net.hidden, query + i * net.hidden);
+    return;
+  }
+  const std::int64_t blocks = blocks_of(net.query_size, net.lanes), width = blocks * net.lanes;
+  const GatePanels panels{net.query_panels.data(), net.hidden, blocks};
+  parallel_for(0, rows, kBlockRows, threads, [&](std::int64_t begin, std::int64_t end, int) {
+    std::vector<float> out(static_cast<std::size_t>((end - begin) * width));
+    std::array<const float*, kBlockRows> x, start;
+    std::array<float*, kBlockRows> to;
+    for (std::int64_t i = begin; i < end; ++i) {
+      const auto at = static_cast<std::size_t>(i - begin);
+      x[at] = h + (i * depth + depth - 1) * net.hidden;
+      start[at] = net.query_bias.data();
+      to[at] = out.data() + (i - begin) * width;
+    }
+    net.project_linear(panels, end - begin, x.data(), start.data(), to.data());
+    for (std::int64_t i = begin; i < end; ++i)
+      std::copy_n(out.data() + (i - begin) * width, net.query_size, query + i * net.query_size);
+  });
+}
+
+}  // namespace ecocore

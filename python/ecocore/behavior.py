@@ -1,0 +1,579 @@
+"""Users' behaviour by a recurrent network: from what they did to a state, interest in every item, and the best items."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .arrays import as_count
+from .errors import FormatError, InvalidArgument
+from .ids import IdMap
+from .onnx.contract import SequenceContract
+from .onnx.graph import GraphInfo, GraphLimits, read_graph
+from .onnx.session import Device, GraphSession
+from .recurrent import Engine, GraphEngine, NativeEngine, StateHead, progress_slices
+from .sequences import EventRows, Vocabulary
+from .storage import read_folder, read_manifest, write_folder
+from .topk import TopKIndex
+
+__all__ = ["BehaviorModel", "Encoded", "Explanation", "Recommendations"]
+
+FloatArray = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
+
+KIND = "behavior"  # of the model folder, as train/export.py writes it
+_CONTRACTS = (1,)
+_SLICE_EVENTS = 1 << 22  # events between two signs of progress, and in memory as temporaries
+
+
+class Recommendations(NamedTuple):
+    """The best items, best first: the shop's own ids (int64, or text) and scores, float32, of equal shape.
+
+    Where a filter leaves fewer than k, the rest has id -1 (None among text) and score -inf.
+    """
+
+    ids: Array
+    scores: FloatArray
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """States after sequences of events; ``encode(more, initial=this)`` goes on from them, to the bit.
+
+    ``h`` and, for LSTM, ``c``: float32 [sequences, layers, hidden]. ``query``: float32 [sequences, n], what the model
+    makes of a state (for most models: what item vectors are multiplied with). ``last_time``: latest time of each
+    sequence, seconds, NaN where none is known. ``unknown``: events whose item the model does not know, which count as
+    its out-of-vocabulary row. ``late``: events with a time before the latest one, which count as a gap of zero.
+    """
+
+    h: FloatArray
+    c: FloatArray | None
+    query: FloatArray
+    last_time: npt.NDArray[np.float64]
+    unknown: int
+    late: int
+
+    def __len__(self) -> int:
+        return len(self.h)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How much each event moved the probability of an item.
+
+    ``contributions[t]``, float32: the probability with event t minus the probability without it; NaN for events before
+    the window that was looked at.
+    """
+
+    item: Any
+    probability: float
+    contributions: FloatArray
+    method: str
+
+
+class BehaviorModel:
+    """A trained recurrent model over sequences of items, with its vocabulary and item vectors.
+
+    Made by :meth:`load` from the folder that ``ecocore.train.behavior`` or :meth:`save` wrote, or by :meth:`from_graph`
+    from a graph of your own. A model does not change; any number of threads may use it at once.
+
+    For the same sequence the same bits come out, whether it is given alone or among others, whole or in pieces that go
+    on from one another, on any number of threads. (``model.info["bitwise"]`` says so; False only for a graph of one's
+    own that ONNX Runtime cannot run so, and on CUDA.)
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        vocabulary: Vocabulary,
+        index: TopKIndex | None,
+        *,
+        probability: str,
+        sha256: str,
+        info: Mapping[str, Any],
+        parts: tuple[dict[str, Any], dict[str, Array]],
+    ) -> None:
+        self._engine = engine
+        self._vocabulary = vocabulary
+        self._index = index
+        self._probability = probability
+        self._parts = parts
+        self.sha256 = sha256
+        self.info = {
+            **info,
+            "engine": engine.name,
+            "device": engine.device,
+            "bitwise": engine.bitwise,
+            "layers": engine.layers,
+            "hidden": engine.hidden,
+            "items": len(vocabulary.items),
+        }
+
+    # ---- making one ------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        device: Device = "auto",
+        *,
+        engine: Literal["auto", "native", "onnxruntime"] = "auto",
+        limits: GraphLimits | None = None,
+        table_bytes: int = 1 << 30,
+        num_threads: int = 0,
+    ) -> BehaviorModel:
+        """The model of a folder.
+
+        ``device``: "cpu", "cuda" (raises DeviceUnavailable where it cannot be had) or "auto": native code on the CPU
+        where the folder holds plain weights, as one event at a time is quickest there; for other graphs CUDA where it is
+        there, else the CPU. ``engine``: "native" is the library's own code, "onnxruntime" runs the folder's graph.
+        ``table_bytes``: native code multiplies the item table ahead (4 x hidden floats an item) if it fits into so much.
+        ``limits``: what a graph may contain.
+
+        Raises FormatError for a damaged folder or a refused graph, InvalidArgument for a graph that does not fit the
+        contract, MissingExtra where ONNX Runtime is needed and absent.
+        """
+        meta, arrays = read_folder(path, KIND)
+        where = str(path)
+        if meta.get("contract") not in _CONTRACTS:
+            raise FormatError(
+                f"{where}: expected contract {_CONTRACTS[-1]}; got {meta.get('contract')!r}; upgrade ecocore or train again"
+            )
+        hashes = {name: entry["sha256"] for name, entry in read_manifest(path)["arrays"].items()}
+        sha256 = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
+        vocabulary = _vocabulary(meta, arrays, where)
+        index = None
+        if "item_vectors" in arrays:
+            bias = arrays["item_bias"][1:] if meta.get("item_bias") else None
+            index = TopKIndex(arrays["item_vectors"][1:], bias=bias, num_threads=num_threads)
+        has_weights = "layer0_W" in arrays
+        if engine not in ("auto", "native", "onnxruntime"):
+            raise InvalidArgument(f"engine: expected 'auto', 'native' or 'onnxruntime'; got {engine!r}")
+        if engine == "native" and (not has_weights or device == "cuda"):
+            why = "runs on the CPU" if has_weights else "needs plain weights, which this folder lacks"
+            raise InvalidArgument(f"engine: 'native' {why}; use engine='onnxruntime'")
+        made: Engine
+        if has_weights and engine != "onnxruntime" and device in ("auto", "cpu"):
+            made, info = NativeEngine(meta, arrays, table_bytes, num_threads), {"cell": meta["cell"]}
+            info["table_ahead"] = made.net.projected
+        else:
+            made, info = _graph_engine(
+                arrays["graph"].tobytes(), f"{where}: graph", device, limits, meta.get("roles"), vocabulary, num_threads,
+                meta["graph"]["sha256"], StateHead(meta, arrays, 0, num_threads) if has_weights else None,
+            )  # fmt: skip
+        return cls(
+            made,
+            vocabulary,
+            index,
+            probability=str(meta["probability"]),
+            sha256=sha256,
+            info=info,
+            parts=(meta, arrays),
+        )
+
+    @classmethod
+    def from_graph(
+        cls,
+        graph: str | os.PathLike[str] | bytes,
+        item_ids: Any,
+        *,
+        event_type_ids: Any = None,
+        gap_boundaries: Sequence[float] = (),
+        item_vectors: Any = None,
+        item_bias: Any = None,
+        probability: Literal["sigmoid", "softmax"] = "sigmoid",
+        roles: Mapping[str, str] | None = None,
+        device: Device = "auto",
+        limits: GraphLimits | None = None,
+        num_threads: int = 0,
+    ) -> BehaviorModel:
+        """A model of a graph of your own, exported from PyTorch, Keras or elsewhere; docs/own-graph.md shows how.
+
+        ``graph``: an ONNX file that fits the contract (:mod:`ecocore.onnx.contract`); ``roles`` names its tensors where
+        they have other names. ``item_ids``: the item of each row of its embedding from row 1 on; row 0 stands for
+        unknown items. ``event_type_ids``: likewise. ``gap_boundaries``: rising seconds that part the gap buckets.
+        ``item_vectors`` [items, n] and ``item_bias``: what the graph's output ``state`` (or, without one, its last
+        layer's state) is multiplied with; without them the graph must have an output ``probabilities``. ``probability``
+        says what becomes of such scores.
+
+        Raises FormatError for a graph that is refused, InvalidArgument for one that does not fit.
+        """
+        data, _ = read_graph(graph, limits)
+        gaps = [float(b) for b in gap_boundaries]
+        meta: dict[str, Any] = {"contract": _CONTRACTS[-1], "probability": probability, "roles": dict(roles or {})}
+        meta |= {"gap_boundaries": gaps, "graph": {"sha256": hashlib.sha256(data).hexdigest()}}
+        arrays: dict[str, Array] = {"graph": np.frombuffer(data, np.uint8)}
+        for name, ids in (("item_ids", item_ids), ("event_type_ids", event_type_ids)):
+            if ids is None:
+                meta[name] = None
+                continue
+            meta[name], parts = (ids if isinstance(ids, IdMap) else IdMap(ids)).to_parts()
+            arrays |= {f"{name}_{part}": a for part, a in parts.items()}
+        if probability not in ("sigmoid", "softmax"):
+            raise InvalidArgument(f"probability: expected 'sigmoid' or 'softmax'; got {probability!r}")
+        vocabulary = _vocabulary(meta, arrays, "graph")
+        where = "graph" if isinstance(graph, bytes) else str(graph)
+        made, info = _graph_engine(data, where, device, limits, roles, vocabulary, num_threads, None)
+        index = None
+        if item_vectors is not None:
+            index = TopKIndex(item_vectors, bias=item_bias, num_threads=num_threads)
+            if index.factors.shape != (len(vocabulary.items), made.output_size):
+                raise InvalidArgument(
+                    f"item_vectors: expected shape ({len(vocabulary.items)}, {made.output_size}), a row for every item and"
+                    f" a column for each number of the graph's {made.output_name!r}; got {index.factors.shape}"
+                )
+            meta["item_bias"] = item_bias is not None
+            zero = np.zeros((1, made.output_size), np.float32)
+            arrays["item_vectors"] = np.concatenate([zero, index.factors])
+            if index.bias is not None:
+                arrays["item_bias"] = np.concatenate([zero[0, :1], index.bias])
+        elif made.output_name != "probabilities":
+            raise InvalidArgument(
+                f"item_vectors: expected them, because {where} has no output 'probabilities' over all items"
+                f" (float32 [batch, {len(vocabulary.items)}]); got none"
+            )
+        hashes = {name: hashlib.sha256(np.ascontiguousarray(a)).hexdigest() for name, a in arrays.items()}
+        sha256 = hashlib.sha256(json.dumps([hashes, meta], sort_keys=True).encode()).hexdigest()
+        model = cls(made, vocabulary, index, probability=probability, sha256=sha256, info=info, parts=(meta, arrays))
+        model._check_columns(where)
+        return model
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the model as a folder that :meth:`load` reads."""
+        write_folder(path, KIND, *self._parts)
+
+    def __repr__(self) -> str:
+        i = self.info
+        return f"BehaviorModel({i['items']} items, state {i['layers']} x {i['hidden']}, {i['engine']} on {i['device']})"
+
+    # ---- using it --------------------------------------------------------------------------------------------------
+
+    @property
+    def items(self) -> IdMap:
+        """The items that the model knows."""
+        return self._vocabulary.items
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self._vocabulary
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
+    def encode(
+        self,
+        sequences: Any,
+        *,
+        event_types: Any = None,
+        times: Any = None,
+        features: Any = None,
+        initial: Encoded | None = None,
+        progress: bool | Callable[[int, int], None] = False,
+    ) -> Encoded:
+        """The states after each sequence.
+
+        ``sequences``: for each user the list or array of item ids, oldest first; or the pair (indptr, item ids) of one
+        flat array. ``event_types`` (ids), ``times`` (seconds or datetime64) and ``features`` (n floats an event) have
+        the same form, for models that take them. An empty sequence leaves its state as it was. ``initial``: states to
+        go on from. ``progress``: True prints to stderr, or a function of (events done, events in all).
+
+        Memory beside the result stays the same however long the sequences are.
+        """
+        clock = None if initial is None else initial.last_time
+        if initial is not None and len(initial) != _count(sequences):
+            raise InvalidArgument(f"initial: expected {_count(sequences)} states; got {len(initial)}")
+        rows = self._vocabulary.rows(sequences, event_types, times, features, last_time=clock)
+        h, c = self._zeros(len(rows)) if initial is None else (initial.h, initial.c)
+        encoded = self._advance(rows, h, c, _reporter(progress))
+        if initial is not None and not self._engine.output_of_state:
+            idle = np.diff(rows.indptr) == 0  # such an output is only there after an event: the former one stands
+            encoded.query[idle] = initial.query[idle]
+        return encoded
+
+    def probabilities(self, sequences: Any, items: Any = None, **inputs: Any) -> FloatArray:
+        """The probability of interest, float32 [sequences, items]: in the given items, in all that the model knows by
+        default (columns in the order of ``model.items``).
+
+        What it is the probability of, the training decided: of each item by itself (sigmoid), or of the next item being
+        this one among the given (softmax). ``inputs`` as for :meth:`encode`.
+        """
+        return self.probabilities_of(self.encode(sequences, **inputs).query, items)
+
+    def recommend(
+        self,
+        sequences: Any,
+        k: int,
+        *,
+        exclude_seen: bool = False,
+        allow: Any = None,
+        deny: Any = None,
+        **inputs: Any,
+    ) -> Recommendations:
+        """The k best items after each sequence. ``exclude_seen`` leaves out what is in the sequence itself; ``allow`` and
+        ``deny`` are item ids for all. ``inputs`` as for :meth:`encode`."""
+        rows = self._vocabulary.rows(sequences) if exclude_seen else None
+        encoded = self.encode(sequences, **inputs)
+        exclude = None
+        if rows is not None:
+            exclude = _seen(rows, len(self.items))
+        return self.recommend_for(encoded.query, k, exclude=exclude, allow=allow, deny=deny)
+
+    def explain(
+        self,
+        sequence: Any,
+        item: Any,
+        *,
+        method: Literal["occlusion", "replacement"] = "occlusion",
+        window: int = 256,
+        event_types: Any = None,
+        times: Any = None,
+        features: Any = None,
+    ) -> Explanation:
+        """Which of the last ``window`` events moved the probability of ``item``, and by how much.
+
+        "occlusion" asks what the probability would be without the event, "replacement" what it would be had the item
+        been an unknown one. One batch of ``window`` sequences; the events before the window are run once.
+        """
+        if method not in ("occlusion", "replacement"):
+            raise InvalidArgument(f"method: expected 'occlusion' or 'replacement'; got {method!r}")
+        self.items.code(item)
+        rows = self._vocabulary.rows(
+            *([x] if x is not None else None for x in (sequence, event_types, times, features))
+        )
+        n = int(rows.indptr[-1])
+        look = min(as_count(window, "window"), n)
+        start = n - look
+
+        def part(events: npt.NDArray[np.int64], indptr: npt.NDArray[np.int64], blank: Any = None) -> EventRows:
+            ids = [a[events] for a in rows.ids]
+            if blank is not None:
+                ids[0][blank] = 0
+            count = indptr.size - 1
+            return EventRows(indptr, ids, None if rows.features is None else rows.features[events],
+                             np.full(count, np.nan), 0, 0)  # fmt: skip
+
+        before = self._advance(part(np.arange(start), np.array([0, start])), *self._zeros(1))
+        # Row 0 is the sequence as it is, row t + 1 the one without event t of the window.
+        events = np.broadcast_to(np.arange(start, n), (look + 1, look))
+        blank = None
+        if method == "occlusion":
+            keep = ~np.eye(look + 1, look, -1, dtype=bool)
+            lengths, flat = keep.sum(axis=1), events[keep]
+        else:
+            lengths, flat = np.full(look + 1, look), events.reshape(-1)
+            blank = np.flatnonzero(np.eye(look + 1, look, -1, dtype=bool).reshape(-1))
+        indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]).astype(np.int64)
+        h = np.repeat(before.h, look + 1, axis=0)
+        c = None if before.c is None else np.repeat(before.c, look + 1, axis=0)
+        query = self._advance(part(flat, indptr, blank), h, c).query
+        # Softmax is over all items; a sigmoid needs the one.
+        single = self._probability == "sigmoid"
+        p = self.probabilities_of(query, [item] if single else None)[:, 0 if single else self.items.code(item)]
+        contributions = np.full(n, np.nan, np.float32)
+        contributions[start:] = p[0] - p[1:]
+        return Explanation(item, float(p[0]), contributions, method)
+
+    # ---- from queries ------------------------------------------------------------------------------------------------
+
+    def probabilities_of(self, query: FloatArray, items: Any = None) -> FloatArray:
+        """As :meth:`probabilities`, of ``Encoded.query``."""
+        codes = None if items is None else self.items.codes(items)
+        if self._index is None:
+            p = query[:, -len(self.items) :]
+            return np.ascontiguousarray(p if codes is None else p[:, codes])
+        wanted = np.arange(len(self.items)) if codes is None else np.unique(codes)
+        scores = np.empty((len(query), len(self.items)), np.float32)
+        # In the order of scores, and back to that of items: the canonical score of the index, the same bits in any batch.
+        for begin in range(0, len(query), 256):
+            found = self._index.search(query[begin : begin + 256], wanted.size, allow=wanted)
+            np.put_along_axis(scores[begin : begin + 256], found.ids, found.scores, axis=1)
+        x = scores[:, wanted if codes is None else codes].astype(np.float64)
+        if self._probability == "sigmoid":
+            return (1.0 / (1.0 + np.exp(-np.clip(x, -700, 700)))).astype(np.float32)
+        e = np.exp(x - x.max(axis=1, keepdims=True))
+        return (e / e.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    def recommend_for(
+        self, query: FloatArray, k: int, *, exclude: Any = None, allow: Any = None, deny: Any = None
+    ) -> Recommendations:
+        """As :meth:`recommend`, of ``Encoded.query``. ``exclude``: a CSR matrix [queries, items]."""
+        k = as_count(k, "k", maximum=len(self.items))
+        allow, deny = (None if x is None else self.items.codes(x, missing=-1) for x in (allow, deny))
+        allow, deny = (None if x is None else x[x >= 0] for x in (allow, deny))
+        if self._index is not None:
+            found = self._index.search(query, k, exclude=exclude, allow=allow, deny=deny)
+            codes, scores = found.ids, found.scores
+        else:
+            codes, scores = _best(query[:, -len(self.items) :], k, exclude, allow, deny)
+        return Recommendations(_named(self.items, codes), scores)
+
+    # ---- within --------------------------------------------------------------------------------------------------------
+
+    def _zeros(self, rows: int) -> tuple[FloatArray, FloatArray | None]:
+        shape = (rows, self._engine.layers, self._engine.hidden)
+        return np.zeros(shape, np.float32), np.zeros(shape, np.float32) if self._engine.has_cell else None
+
+    def _advance(
+        self, rows: EventRows, h: FloatArray, c: FloatArray | None, report: Callable[[int, int], None] | None = None
+    ) -> Encoded:
+        shape = (len(rows), self._engine.layers, self._engine.hidden)
+        if h.shape != shape or (c is None) == self._engine.has_cell:
+            raise InvalidArgument(f"initial: expected states of shape {shape} of this model; got {h.shape}")
+        total = int(rows.indptr[-1])
+        slices = progress_slices(rows.indptr, _SLICE_EVENTS)
+        if len(slices) == 1:
+            h, c, query = self._engine.advance(rows.indptr, rows.ids, rows.features, h, c)
+        else:
+            new_h, new_c = np.empty_like(h), None if c is None else np.empty_like(c)
+            query = np.empty((len(rows), self._engine.output_size), np.float32)
+            for a, b in slices:
+                part = rows.take(a, b)
+                new_h[a:b], some_c, query[a:b] = self._engine.advance(
+                    part.indptr, part.ids, part.features, h[a:b], None if c is None else c[a:b]
+                )
+                if new_c is not None:
+                    new_c[a:b] = some_c
+                if report is not None:
+                    report(int(rows.indptr[b]), total)
+            h, c = new_h, new_c
+        return Encoded(h, c, query, rows.last_time, rows.unknown, rows.late)
+
+    def _check_columns(self, where: str) -> None:
+        n = len(self.items)
+        if self._index is None and self._engine.output_size not in (n, n + 1):
+            raise InvalidArgument(
+                f"{where}: output 'probabilities': expected {n} columns, one for every item (or {n + 1}, with the"
+                f" out-of-vocabulary row first); got {self._engine.output_size}; give as many item_ids"
+            )
+
+
+class _GraphEngine(GraphEngine):
+    """The engine with what the model says of it."""
+
+    @property
+    def output_name(self) -> str:
+        return self._contract.output or "hn"
+
+
+def _graph_engine(
+    data: bytes,
+    where: str,
+    device: Device,
+    limits: GraphLimits | None,
+    roles: Mapping[str, str] | None,
+    vocabulary: Vocabulary,
+    num_threads: int,
+    sha256: str | None,
+    head: StateHead | None = None,
+) -> tuple[_GraphEngine, dict[str, Any]]:
+    data, graph = read_graph(data, limits, where)
+    if sha256 is not None and graph.sha256 != sha256:
+        raise FormatError(f"{where}: expected sha256 {sha256}; got {graph.sha256}; copy or save the model again")
+    contract = SequenceContract.of(graph, roles, where)
+    vocabulary.feature_size = contract.feature_size
+    sizes = [len(vocabulary.items) + 1]
+    for role, ids in (("event_types", vocabulary.event_types), ("gaps", vocabulary.gap_boundaries)):
+        if (role in contract.tensors) != (ids is not None):
+            argument = "event_type_ids" if role == "event_types" else "gap_boundaries"
+            raise InvalidArgument(
+                f"{argument}: {where} has {'an' if role in contract.tensors else 'no'} input {role!r};"
+                f" {'give' if role in contract.tensors else 'leave out'} {argument}"
+            )
+        if ids is not None:
+            sizes.append(len(ids) + (1 if role == "event_types" else 2))
+    session = GraphSession(data, device=device)
+    engine = _GraphEngine(session, contract, sizes, num_threads, head)
+    return engine, {"cell": contract.cell, **_described(graph)}
+
+
+def _described(graph: GraphInfo) -> dict[str, Any]:
+    return {"opset": graph.opset, "operators": graph.operators, "producer": graph.producer}
+
+
+def _vocabulary(meta: Mapping[str, Any], arrays: Mapping[str, Array], where: str) -> Vocabulary:
+    def ids(name: str) -> IdMap | None:
+        if meta.get(name) is None:
+            return None
+        prefix = f"{name}_"
+        return IdMap.from_parts(
+            meta[name], {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+        )
+
+    items = ids("item_ids")
+    if items is None or len(items) == 0:
+        raise InvalidArgument(f"item_ids: expected the ids of the items of {where}; got none")
+    boundaries = list(meta.get("gap_boundaries") or [])
+    if boundaries != sorted(boundaries):
+        raise InvalidArgument(f"gap_boundaries: expected rising seconds; got {boundaries}")
+    return Vocabulary(items, ids("event_type_ids"), boundaries or None)
+
+
+def _count(sequences: Any) -> int:
+    pair = isinstance(sequences, tuple) and len(sequences) == 2 and isinstance(sequences[0], np.ndarray)
+    return len(sequences[0]) - 1 if pair else len(sequences)
+
+
+class _Pattern(NamedTuple):
+    indptr: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.int32]
+    shape: tuple[int, int]
+
+
+def _seen(rows: EventRows, n_items: int) -> _Pattern:
+    """The known items of each sequence, once each, as a CSR pattern."""
+    sequence = np.repeat(np.arange(len(rows)), np.diff(rows.indptr))
+    known = rows.ids[0] > 0
+    pairs = np.unique(sequence[known] * n_items + (rows.ids[0][known].astype(np.int64) - 1))
+    indptr = np.searchsorted(pairs, np.arange(len(rows) + 1) * n_items)
+    return _Pattern(indptr.astype(np.int64), (pairs % n_items).astype(np.int32), (len(rows), n_items))
+
+
+def _best(p: FloatArray, k: int, exclude: Any, allow: Any, deny: Any) -> tuple[npt.NDArray[np.int64], FloatArray]:
+    """The k largest of each row, ties by the lower code; -1 and -inf where fewer are left."""
+    p = p.copy()
+    if allow is not None:
+        barred = np.ones(p.shape[1], bool)
+        barred[allow] = False
+        p[:, barred] = -np.inf
+    if deny is not None:
+        p[:, deny] = -np.inf
+    if exclude is not None:
+        p[np.repeat(np.arange(len(p)), np.diff(exclude.indptr)), exclude.indices] = -np.inf
+    codes = np.argsort(-p, axis=1, kind="stable")[:, :k]
+    scores = np.take_along_axis(p, codes, axis=1)
+    return np.where(np.isneginf(scores), -1, codes), scores
+
+
+def _named(items: IdMap, codes: npt.NDArray[np.int64]) -> Array:
+    missing = codes < 0
+    flat = items[np.where(missing, 0, codes).reshape(-1)].reshape(codes.shape)
+    if missing.any():
+        flat[missing] = -1 if items.kind == "int" else None
+    named: Array = flat
+    return named
+
+
+def _reporter(progress: bool | Callable[[int, int], None]) -> Callable[[int, int], None] | None:
+    if progress is False:
+        return None
+    if callable(progress):
+        return progress
+    begin = time.perf_counter()
+
+    def show(done: int, total: int) -> None:
+        rate = done / max(time.perf_counter() - begin, 1e-9)
+        left = (total - done) / rate
+        end = "\n" if done == total else ""
+        print(f"\r{done:,} of {total:,} events, {rate:,.0f} a second, {left:,.0f} s left  ", end=end, file=sys.stderr)
+
+    return show
