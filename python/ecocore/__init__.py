@@ -5,12 +5,9 @@ from __future__ import annotations
 from ._core import __version__
 from .als import AlternatingLeastSquares
 from .baselines import Popularity, RepeatPurchases
-<<<<<<< HEAD
+from .behavior import BehaviorModel
 from .catalogue import Catalogue, read_catalogue
 from .cleaning import CleaningReport
-=======
-from .behavior import BehaviorModel
->>>>>>> sequence
 from .errors import DeviceUnavailable, EcocoreError, FormatError, InvalidArgument, MissingExtra, NotFitted
 from .evaluation import evaluate, evaluate_candidates, ranking_metrics
 from .event_reader import read_events
@@ -19,21 +16,15 @@ from .features import FeatureEncoder
 from .ids import IdMap
 from .interactions import Interactions
 from .runtime import build_info, get_num_threads, set_num_threads
-<<<<<<< HEAD
+from .sessions import SessionStore
 from .shop import Product, Recommendation, Shop
 from .topk import TopKIndex, TopKResult
 
 __all__ = [
     "AlternatingLeastSquares",
+    "BehaviorModel",
     "Catalogue",
     "CleaningReport",
-=======
-from .sessions import SessionStore
-from .topk import TopKIndex, TopKResult
-
-__all__ = [
-    "BehaviorModel",
->>>>>>> sequence
     "DeviceUnavailable",
     "EcocoreError",
     "Events",
@@ -45,15 +36,11 @@ __all__ = [
     "MissingExtra",
     "NotFitted",
     "Popularity",
-<<<<<<< HEAD
     "Product",
     "Recommendation",
     "RepeatPurchases",
-    "Shop",
-=======
-    "RepeatPurchases",
     "SessionStore",
->>>>>>> sequence
+    "Shop",
     "TopKIndex",
     "TopKResult",
     "__version__",
