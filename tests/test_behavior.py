@@ -307,7 +307,9 @@ def test_own_graph_loads_saves_and_matches_the_formulas(tmp_path, lengths):
     model.save(tmp_path / "folder")
     again = BehaviorModel.load(tmp_path / "folder", "cpu")
     same(out, again.encode(sequences, **inputs))
-    np.testing.assert_array_equal(model.recommend(sequences, 5, **inputs).ids, again.recommend(sequences, 5, **inputs).ids)
+    np.testing.assert_array_equal(
+        model.recommend(sequences, 5, **inputs).ids, again.recommend(sequences, 5, **inputs).ids
+    )
 
 
 @needs_graphs
@@ -325,7 +327,9 @@ def test_own_graph_misfits_are_explained(kwargs, message):
     with pytest.raises(InvalidArgument, match=message):
         BehaviorModel.from_graph(graph_bytes(*model_arrays()), np.arange(40), device="cpu", **kwargs)
     with pytest.raises(InvalidArgument, match="more|rows|indices|tried out"):
-        BehaviorModel.from_graph(graph_bytes(*model_arrays()), np.arange(99), item_vectors=np.ones((99, 16)), device="cpu")
+        BehaviorModel.from_graph(
+            graph_bytes(*model_arrays()), np.arange(99), item_vectors=np.ones((99, 16)), device="cpu"
+        )
 
 
 @needs_graphs

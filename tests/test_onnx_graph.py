@@ -196,7 +196,9 @@ def test_cuda_that_is_absent_raises_and_auto_falls_back(runtime, good):
 
 
 def test_missing_and_doubled_runtimes_name_the_remedy(monkeypatch, good):
-    monkeypatch.setattr(session_module, "installed_distributions", lambda: dict.fromkeys(session_module._DISTRIBUTIONS, "1"))
+    monkeypatch.setattr(
+        session_module, "installed_distributions", lambda: dict.fromkeys(session_module._DISTRIBUTIONS, "1")
+    )
     with pytest.raises(MissingExtra, match="both installed.*pip uninstall"):
         GraphSession(good, device="cpu")
     monkeypatch.setattr(session_module, "installed_distributions", dict)

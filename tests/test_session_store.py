@@ -33,7 +33,9 @@ def holds(store, users, encoded):
 
 
 def contents(store, users):
-    return [None if (s := store.state(u)) is None else (s.h.tobytes(), s.c.tobytes(), s.events, s.last_time) for u in users]
+    return [
+        None if (s := store.state(u)) is None else (s.h.tobytes(), s.c.tobytes(), s.events, s.last_time) for u in users
+    ]
 
 
 def interleaved(random, sequences):
@@ -226,7 +228,10 @@ def test_states_of_two_models_never_mix_and_replay_makes_them_anew(tmp_path, eng
     holds(from_file, range(12), wanted)
     for u in range(12):  # and life goes on
         from_file.append(u, 25, event_type="type0", time=inputs["times"][u][-1] + 50)
-    more = {"event_types": [[*x, "type0"] for x in last["event_types"]], "times": [[*x, x[-1] + 50] for x in last["times"]]}
+    more = {
+        "event_types": [[*x, "type0"] for x in last["event_types"]],
+        "times": [[*x, x[-1] + 50] for x in last["times"]],
+    }
     holds(from_file, range(12), new.encode([[*s[-5:], 25] for s in sequences], **more))
 
 

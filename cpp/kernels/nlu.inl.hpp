@@ -32,6 +32,8 @@ inline void nlu_adagrad(float rate, float a, const float* g, float* x, float* su
   }
 }
 
-constexpr NluKernels nlu_kernels() { return {&nlu_axpy, &nlu_axpy_i8, &nlu_dot, &nlu_adagrad}; }
+constexpr NluKernels nlu_kernels() {
+  return {&nlu_axpy, &nlu_axpy_i8, &nlu_dot, &nlu_adagrad};
+}
 
 }  // namespace ecocore::ECOCORE_ISA

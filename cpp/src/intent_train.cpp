@@ -28,8 +28,8 @@ class Random {
   std::uint64_t state_;
 };
 
-// 1 / (1 + e^-z) by a polynomial of our own, so that a model is the same bits with every C library. Relative error of the
-// exponential below 2e-7.
+// 1 / (1 + e^-z) by a polynomial of our own, so that a model is the same bits with every C library. Relative error of
+// the exponential below 2e-7.
 float logistic(float z) {
   const float x = std::clamp(-z, -80.0f, 80.0f) * 1.44269504f;
   const float whole = std::floor(x + 0.5f), r = (x - whole) * 0.69314718f;
@@ -95,7 +95,8 @@ IntentWeights train_one(const CsrView& features, const CsrView& labels, const Ma
         entries.clear();
         const float up = 1.0f / (1.0f - options.ngram_dropout);
         for (std::int64_t p = features.begin(example); p < features.end(example); ++p)
-          if (random.uniform() >= options.ngram_dropout) entries.push_back({features.indices[p], features.data[p] * up});
+          if (random.uniform() >= options.ngram_dropout)
+            entries.push_back({features.indices[p], features.data[p] * up});
 
         std::copy(w.bias.begin(), w.bias.end(), hidden.begin());
         for (const SparseEntry& e : entries) kernel.axpy(e.weight, w.table.data() + e.row * h, hidden.data(), h);

@@ -105,7 +105,8 @@ std::vector<PhraseMatch> PhraseMatcher::find(const NormalizedText& text) const {
     }
     node = to < 0 ? 0 : to;
     const Node& here = nodes_[static_cast<std::size_t>(node)];
-    for (std::int32_t n = here.phrase >= 0 ? node : here.shorter; n >= 0; n = nodes_[static_cast<std::size_t>(n)].shorter) {
+    for (std::int32_t n = here.phrase >= 0 ? node : here.shorter; n >= 0;
+         n = nodes_[static_cast<std::size_t>(n)].shorter) {
       const Node& match = nodes_[static_cast<std::size_t>(n)];
       if (border(i + 1 - match.length) && border(i + 1)) found.push_back({i + 1 - match.length, i + 1, match.phrase});
     }

@@ -11,7 +11,9 @@ namespace {
 
 constexpr std::int32_t kExactDigits = 4;
 
-bool is_upper(char32_t source, char32_t normal) { return source != normal && source < 0x250 && normal < 0x250; }
+bool is_upper(char32_t source, char32_t normal) {
+  return source != normal && source < 0x250 && normal < 0x250;
+}
 
 // Class, case and length of a token, e.g. "LXx5": letters, first one capital, rest small, five of them.
 void append_shape(std::u32string_view source, const NormalizedText& text, const Token& t, std::string& out) {
@@ -50,7 +52,8 @@ void token_features(std::u32string_view source, const NormalizedText& text, cons
       for (std::int32_t c = begin; c < end; ++c) append_utf8(text.chars[static_cast<std::size_t>(c)], s);
     };
     const std::int32_t length = t.end - t.begin;
-    if (t.kind == CharClass::kDigit && length > kExactDigits) {
+    const bool number_class = t.kind == CharClass::kDigit && length > kExactDigits;
+    if (number_class) {
       s.assign(1, '#');
       s += std::to_string(std::min(length, 24));
       put(0);
@@ -58,7 +61,9 @@ void token_features(std::u32string_view source, const NormalizedText& text, cons
       chars(t.begin, std::min(t.end, t.begin + 40));
       put(0);
     }
-    if (t.kind == CharClass::kLetter || t.kind == CharClass::kDigit) {
+    if (number_class) {
+      // Its digits say nothing.
+    } else if (t.kind == CharClass::kLetter || t.kind == CharClass::kDigit) {
       for (int n = 2; n <= 3; ++n)
         if (length >= n) {
           chars(t.begin, t.begin + n);
@@ -111,7 +116,8 @@ void token_features(std::u32string_view source, const NormalizedText& text, cons
 std::vector<std::int32_t> viterbi(MatrixView<const float> emissions, MatrixView<const float> transitions,
                                   const float* start, const float* end) {
   const std::int64_t steps = emissions.rows, tags = emissions.cols;
-  require(transitions.rows == tags && transitions.cols == tags, "transitions: expected a row and a column for each tag");
+  require(transitions.rows == tags && transitions.cols == tags,
+          "transitions: expected a row and a column for each tag");
   std::vector<std::int32_t> path(static_cast<std::size_t>(steps));
   if (steps == 0) return path;
   require(tags > 0, "emissions: expected at least one tag");

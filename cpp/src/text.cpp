@@ -60,7 +60,9 @@ const UnicodeTable& table() {
   return t;
 }
 
-bool is_surrogate(char32_t c) { return c >= 0xD800 && c < 0xE000; }
+bool is_surrogate(char32_t c) {
+  return c >= 0xD800 && c < 0xE000;
+}
 
 }  // namespace
 
@@ -69,9 +71,11 @@ std::u32string decode_utf8(std::string_view bytes) {
   out.reserve(bytes.size());
   for (std::size_t i = 0; i < bytes.size();) {
     const auto lead = static_cast<unsigned char>(bytes[i]);
-    const int extra = lead < 0x80 ? 0 : lead >= 0xC2 && lead < 0xE0 ? 1 : (lead & 0xF0) == 0xE0 ? 2
-                      : lead >= 0xF0 && lead < 0xF5                 ? 3
-                                                                    : -1;
+    const int extra = lead < 0x80                   ? 0
+                      : lead >= 0xC2 && lead < 0xE0 ? 1
+                      : (lead & 0xF0) == 0xE0       ? 2
+                      : lead >= 0xF0 && lead < 0xF5 ? 3
+                                                    : -1;
     char32_t c = extra == 0 ? lead : extra == 1 ? lead & 0x1Fu : extra == 2 ? lead & 0x0Fu : lead & 0x07u;
     bool ok = extra >= 0 && i + static_cast<std::size_t>(extra) < bytes.size();
     for (int k = 1; ok && k <= extra; ++k) {
@@ -99,7 +103,9 @@ void append_utf8(char32_t c, std::string& out) {
   for (int k = extra - 1; k >= 0; --k) out.push_back(static_cast<char>(0x80u | (c >> (6 * k) & 0x3Fu)));
 }
 
-CharClass char_class(char32_t c) { return static_cast<CharClass>(table().word(c) >> 28 & 7u); }
+CharClass char_class(char32_t c) {
+  return static_cast<CharClass>(table().word(c) >> 28 & 7u);
+}
 
 NormalizedText normalize(std::u32string_view source) {
   require(source.size() < static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()) / 16,
@@ -152,8 +158,8 @@ std::uint32_t murmur3_32(const void* bytes, std::size_t size, std::uint32_t seed
   std::size_t i = 0;
   for (; i + 4 <= size; i += 4) {
     // Blocks are little endian by definition of the hash's reference.
-    const std::uint32_t k = p[i] | std::uint32_t{p[i + 1]} << 8 | std::uint32_t{p[i + 2]} << 16 |
-                            std::uint32_t{p[i + 3]} << 24;
+    const std::uint32_t k =
+        p[i] | std::uint32_t{p[i + 1]} << 8 | std::uint32_t{p[i + 2]} << 16 | std::uint32_t{p[i + 3]} << 24;
     h = std::rotl(h ^ mix(k), 13) * 5 + 0xE6546B64u;
   }
   std::uint32_t tail = 0;

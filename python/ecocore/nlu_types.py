@@ -26,9 +26,9 @@ class Slot:
 class Parse:
     """What a text asks for.
 
-    ``confidence`` is the calibrated probability that ``intent`` is right; ``intents`` the likeliest intents with theirs,
-    first the best. ``outcome`` is what to do: "sure" = act on it; "ask" = ask back which of ``choices`` was meant;
-    "out_of_scope" = none of the intents (``intent`` then still names the nearest one).
+    ``confidence`` is the calibrated probability that ``intent`` is right; ``intents`` the likeliest intents with
+    theirs, first the best. ``outcome`` is what to do: "sure" = act on it; "ask" = ask back which of ``choices`` was
+    meant; "out_of_scope" = none of the intents (``intent`` then still names the nearest one).
     """
 
     text: str
@@ -50,8 +50,8 @@ class Parse:
 class Explanation:
     """Why a text was understood as it was.
 
-    ``ngrams`` are (piece of the normalised text, start, end, logit), largest effect first: exactly what each adds to the
-    logit of the intent. ``rules`` names what decided beside the model; ``nearest`` the closest training examples as
+    ``ngrams`` are (piece of the normalised text, start, end, logit), largest effect first: exactly what each adds to
+    the logit of the intent. ``rules`` names what decided beside the model; ``nearest`` the closest training examples as
     (text, intent, cosine similarity of the hidden layers).
     """
 

@@ -61,7 +61,7 @@ Vocabulary build_vocabulary(const std::vector<std::u32string>& texts, std::int32
 struct Contribution {
   std::string ngram;
   std::int32_t begin, end;  // code points of the source, where the n-gram first stands
-  float logit;              // what it adds to the intent's logit; these, output bias and hidden biases make up the whole
+  float logit;  // what it adds to the intent's logit; these, output bias and hidden biases make up the whole
 };
 
 class IntentModel {
@@ -80,8 +80,8 @@ class IntentModel {
   // The hidden layer, for comparing texts.
   void encode(const NormalizedText& text, const std::vector<Token>& tokens, float* hidden, UnseenShare& unseen) const;
 
-  // Contributions of every n-gram in the vocabulary to one intent, largest magnitude first. Exact: with the hidden units
-  // that are active for this text, the logit is linear in the n-grams.
+  // Contributions of every n-gram in the vocabulary to one intent, largest magnitude first. Exact: with the hidden
+  // units that are active for this text, the logit is linear in the n-grams.
   std::vector<Contribution> explain(const NormalizedText& text, const std::vector<Token>& tokens,
                                     std::int64_t intent) const;
 
@@ -101,12 +101,12 @@ class IntentModel {
 struct IntentTraining {
   std::int64_t hidden = 128;
   int epochs = 15;
-  int batch = 32;                 // examples between two steps of the dense parameters; the table steps every example
-  float table_rate = 0.1f;        // AdaGrad; both rates fall linearly to zero
+  int batch = 32;           // examples between two steps of the dense parameters; the table steps every example
+  float table_rate = 0.1f;  // AdaGrad; both rates fall linearly to zero
   float dense_rate = 0.02f;
   float ngram_dropout = 0.3f;
   float hidden_dropout = 0.3f;
-  float smoothing = 0.0f;         // of the targets
+  float smoothing = 0.0f;  // of the targets
   std::uint64_t seed = 0;
 };
 
@@ -118,10 +118,10 @@ struct IntentWeights {
   std::vector<float> output_bias;  // [intents]
 };
 
-// Minimises the mean over examples of the sum over intents of the logistic loss (one against the rest, so that an example
-// without a label, out of scope, is an example of none, and one with several is an example of each).
-// features: weights of n-grams; labels: rows of intents (pattern only), any number a row; dense: further inputs, or null.
-// Trains `members` models that differ in their seed (options.seed + member), side by side on up to `threads` threads; the
+// Minimises the mean over examples of the sum over intents of the logistic loss (one against the rest, so that an
+// example without a label, out of scope, is an example of none, and one with several is an example of each). features:
+// weights of n-grams; labels: rows of intents (pattern only), any number a row; dense: further inputs, or null. Trains
+// `members` models that differ in their seed (options.seed + member), side by side on up to `threads` threads; the
 // result does not depend on `threads`. `poll` runs on every thread, about once a batch, and may throw.
 std::vector<IntentWeights> train_intents(const CsrView& features, const CsrView& labels,
                                          const MatrixView<const float>& dense, const IntentTraining& options,

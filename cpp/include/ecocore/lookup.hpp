@@ -29,8 +29,8 @@ class PhraseMatcher {
     std::int32_t first_edge = 0, edges = 0;
     std::int32_t fail = 0;
     std::int32_t phrase = -1;
-    std::int32_t length = 0;   // of the phrase
-    std::int32_t shorter = -1; // next node along the failures that ends a phrase
+    std::int32_t length = 0;    // of the phrase
+    std::int32_t shorter = -1;  // next node along the failures that ends a phrase
   };
   struct Edge {
     char32_t c;

@@ -1,7 +1,8 @@
 // A text as a sparse vector of hashed n-grams.
 //
 // Three groups, each with a seed of its own for MurmurHash3, so that the same string in two groups is two features:
-//   kWords (seed 0): words and pairs of neighbouring words, joined by a space. Numbers of more than four digits stand as
+//   kWords (seed 0): words and pairs of neighbouring words, joined by a space. Numbers of more than four digits stand
+//   as
 //     "#" and their length, so that no order number is a feature; other single characters (?, !, emoji) stand alone.
 //   kCharacters (seed 1): pieces of 2 to 5 characters of " word ", and of 2 to 4 ideographs of a run of them.
 //   kMeanings (seed 2): words, and pieces of 1 to 4 ideographs, to be looked up in a table of word vectors.

@@ -11,10 +11,10 @@
 namespace ecocore {
 
 // Features of one token, each the MurmurHash3 of a string with the number of the feature as seed:
-//   words and numbers: 0 the word ("#" and the length for numbers of more than four digits), 1 and 2 its first two and
-//   three characters, 3, 4 and 5 its last two, three and four; ideographs: 0 the character, 1 with the one before, 2 with
-//   the one after, 3 with both, 4 with the two before, 5 with the two after. All: 6 the shape (class, case, length), 7 and
-//   8 what rules and lookup lists say of it (a tag each, or nothing).
+//   words and numbers: 0 the word ("#" and the length for numbers of more than four digits, which have no more), 1 and
+//   2 its first two and three characters, 3, 4 and 5 its last two, three and four; ideographs: 0 the character, 1 with
+//   the one before, 2 with the one after, 3 with both, 4 with the two before, 5 with the two after. All: 6 the shape
+//   (class, case, length), 7 and 8 what rules and lookup lists say of it (a tag each, or nothing).
 inline constexpr int kTokenFeatures = 9;
 inline constexpr int kRuleFeatures = 2;
 

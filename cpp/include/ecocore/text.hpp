@@ -31,8 +31,8 @@ struct NormalizedText {
 };
 
 // NFKC for what shops meet (full and half width, ligatures, compatibility forms), case folding, accents off, digits of
-// any script to 0-9, traditional to simplified Chinese, controls to spaces, format characters out, runs of spaces to one.
-// The table is generated: tools/generate_unicode_table.py. At most 2^31 - 1 code points.
+// any script to 0-9, traditional to simplified Chinese, controls to spaces, format characters out, runs of spaces to
+// one. The table is generated: tools/generate_unicode_table.py. At most 2^31 - 1 code points.
 NormalizedText normalize(std::u32string_view source);
 
 struct Token {

@@ -1,4 +1,5 @@
-"""Training (extra ``train``). Nothing at run time imports this package; each part imports what it needs on first use."""
+"""Training (extra ``train``). Nothing at run time imports this package; each part imports what it needs on first
+use."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ _WHERE = {
     "read_nlu_examples": "nlu_examples",
 }
 
-__all__ = ["Example", "NluReport", "nlu", "read_nlu_examples"]  # noqa: F822: resolved on first use
+__all__ = ["Example", "NluReport", "nlu", "read_nlu_examples"]
 
 
 def __getattr__(name: str) -> Any:

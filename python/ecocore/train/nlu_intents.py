@@ -85,7 +85,11 @@ def fit_intents(
         vectors = words.vectors[[position[int(key)] for key in keys[ngrams:]]]
         dense = _pooled(indptr, rows, weights, ngrams, vectors)
         kept = np.concatenate([[0], np.cumsum(own)])[indptr]
-        indptr, rows, weights = kept.astype(np.int64), np.ascontiguousarray(rows[own]), np.ascontiguousarray(weights[own])
+        indptr, rows, weights = (
+            kept.astype(np.int64),
+            np.ascontiguousarray(rows[own]),
+            np.ascontiguousarray(weights[own]),
+        )
 
     training = _core.IntentTraining()
     training.hidden, training.epochs, training.batch = options.hidden, options.epochs, options.batch
@@ -104,7 +108,7 @@ def fit_intents(
         codes,
         scales,
         np.concatenate([m[2] for m in members]),
-        np.concatenate([m[3] for m in members]) / np.float32(len(members)),
+        (np.concatenate([m[3] for m in members]) / len(members)).astype(np.float32),
         np.mean([m[4] for m in members], axis=0, dtype=np.float64).astype(np.float32),
     )
 
@@ -124,5 +128,5 @@ def _pooled(
 
 def _quantized(table: Float) -> tuple[npt.NDArray[np.int8], Float]:
     """int8 codes and one scale a row."""
-    scales = np.maximum(np.abs(table).max(axis=1, initial=0) / 127, np.float32(1e-20)).astype(np.float32)
+    scales = np.asarray(np.maximum(np.abs(table).max(axis=1, initial=0) / 127, 1e-20), np.float32)
     return np.rint(table / scales[:, None]).astype(np.int8), scales
