@@ -47,8 +47,8 @@ class Decision:
     several: bool  #: intents are independent: a text may have several
 
     def scope_logit(self, signals: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        weights = np.array(self.scope)
-        return cast("npt.NDArray[np.float64]", signals @ weights[:-1] + weights[-1])
+        # Term by term, not by BLAS, whose sums depend on how many texts there are.
+        return sum((signals[:, i] * w for i, w in enumerate(self.scope[:-1])), np.full(len(signals), self.scope[-1]))
 
 
 def scope_signals(logits: Float, unseen: Float) -> npt.NDArray[np.float64]:

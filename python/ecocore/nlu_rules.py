@@ -67,19 +67,20 @@ def compile_rules(rules: Mapping[str, str]) -> tuple[Rule, ...]:
     """Rules of slot name to pattern; the value ``"built-in"`` takes the pattern of that name from :data:`BUILT_IN`."""
     out = []
     for name, source in rules.items():
+        flags = 0
         if source == "built-in":
             if name not in BUILT_IN:
                 raise InvalidArgument(
                     f"rules[{name!r}]: no built-in rule of this name; there are {', '.join(BUILT_IN)}"
                 )
-            source = BUILT_IN[name]
+            source, flags = BUILT_IN[name], re.ASCII  # so that an ideograph beside a number is a border
         elif _BACK_REFERENCE.search(source) or _NESTED.search(source):
             raise InvalidArgument(
                 f"rules[{name!r}]: expected a pattern without back references and without a repeated group that holds"
                 f" a repetition, which can take exponential time; got {source!r}"
             )
         try:
-            pattern = re.compile(source)
+            pattern = re.compile(source, flags)
         except re.error as e:
             raise InvalidArgument(f"rules[{name!r}]: not a regular expression: {e}; got {source!r}") from None
         out.append(Rule(name, pattern, name in ("phone", "order_id", "amount") and source == BUILT_IN.get(name)))

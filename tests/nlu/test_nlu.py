@@ -222,7 +222,7 @@ def test_learns_slots(tmp_path):
             at = form.index("{}")
             slot = {"name": "city", "start": at, "end": at + len(c)}
             examples.append({"text": form.format(c), "intent": intent, "slots": [slot]})
-    quick = SlotOptions(dimensions=24, hidden=24, epochs=12)
+    quick = SlotOptions(dimensions=24, hidden=24, min_steps=200)
     for name in ("a", "b"):
         train_nlu(examples, out=tmp_path / name, encoder=None, intent_options=QUICK, slot_options=quick)
     model = NLU.load(tmp_path / "a")

@@ -29,9 +29,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     p.add_argument(
         "--turned-away",
         type=float,
-        default=0.02,
+        default=0.015,
         metavar="SHARE",
-        help="of the questions in scope, the share that may be called out of scope (default 0.02)",
+        help="of the questions in scope, the share that may be called out of scope (default 0.015)",
     )
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--threads", type=int, default=0, help="0 = automatic")

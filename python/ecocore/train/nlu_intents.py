@@ -20,7 +20,7 @@ Float = npt.NDArray[np.float32]
 class IntentOptions:
     """How the intent model is fitted. The defaults were chosen on the validation set of CLINC150."""
 
-    hidden: int = 192  #: units of one member
+    hidden: int = 128  #: units of one member
     members: int = 3  #: models that differ in their seed, averaged; at run time they are one wide model
     epochs: int = 15
     batch: int = 32
@@ -29,8 +29,8 @@ class IntentOptions:
     ngram_dropout: float = 0.5
     hidden_dropout: float = 0.3
     smoothing: float = 0.0
-    min_texts: int = 1  #: n-grams of fewer texts are left out
-    meaning_gain: float = 2.0  #: weight of the word vectors beside the n-grams
+    min_texts: int | None = None  #: n-grams of fewer texts are left out; None: 2 from 5,000 examples on, else 1
+    meaning_gain: float = 4.0  #: weight of the word vectors beside the n-grams
     seed: int = 0
 
 
@@ -72,8 +72,9 @@ def fit_intents(
     """Trains on ``texts`` with the numbers of their intents (none: out of scope)."""
     texts = list(texts)
     gain = options.meaning_gain if words is not None else 0.0
+    min_texts = options.min_texts or (2 if len(texts) >= 5_000 else 1)
     keys, frequencies, ngrams = _core.build_vocabulary(
-        texts, options.min_texts, words.words if words is not None else [], num_threads
+        texts, min_texts, words.words if words is not None else [], num_threads
     )
     idf = (np.log((1 + len(texts)) / (1 + frequencies)) + 1).astype(np.float32)
     indptr, rows, weights, _ = _core.Featurizer(keys, idf, gain).featurize(texts, num_threads)
@@ -109,7 +110,7 @@ def fit_intents(
         scales,
         np.concatenate([m[2] for m in members]),
         (np.concatenate([m[3] for m in members]) / len(members)).astype(np.float32),
-        np.mean([m[4] for m in members], axis=0, dtype=np.float64).astype(np.float32),
+        np.asarray(np.mean([m[4] for m in members], axis=0, dtype=np.float64), np.float32),
     )
 
 

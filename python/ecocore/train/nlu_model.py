@@ -39,7 +39,7 @@ def nlu(
     lookups: Mapping[str, Iterable[str] | Mapping[str, Iterable[str]]] | None = None,
     rules: Mapping[str, str] | None = None,
     encoder: Literal["auto", "use"] | None = "auto",
-    turned_away: float = 0.02,
+    turned_away: float = 0.015,
     precision: float = 0.97,
     coverage: float = 0.98,
     intent_options: IntentOptions | None = None,

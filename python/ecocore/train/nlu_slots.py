@@ -25,6 +25,7 @@ class SlotOptions:
     dimensions: int = 64  #: of a token's vector
     hidden: int = 80  #: units of the LSTM in each direction
     epochs: int = 12
+    min_steps: int = 1_000  #: of a batch each; few examples are seen in more epochs
     batch: int = 32
     rate: float = 4e-3  #: Adam; falls to zero along a cosine
     feature_dropout: float = 0.15  #: whole features of a token, so that unknown words are nothing new
@@ -104,10 +105,12 @@ def fit_tagger(
             return self.out(self.drop(h))
 
     net = Tagger()
-    steps = options.epochs * -(-len(used) // options.batch)
+    per_epoch = max(1, -(-len(used) // options.batch))
+    epochs = max(options.epochs, -(-options.min_steps // per_epoch))
+    steps = epochs * per_epoch
     optimizer = torch.optim.Adam(net.parameters(), lr=options.rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
-    for _ in range(options.epochs):
+    for _ in range(epochs):
         order = random.permutation(used)
         for first in range(0, len(order), options.batch):
             part = order[first : first + options.batch]
