@@ -15,12 +15,13 @@ from .events import Events
 from .features import FeatureEncoder
 from .ids import IdMap
 from .interactions import Interactions
+from .nlu import NLU
 from .runtime import build_info, get_num_threads, set_num_threads
 from .sessions import SessionStore
 from .shop import Product, Recommendation, Shop
 from .topk import TopKIndex, TopKResult
 
-__all__ = [
+__all__ = [  # noqa: RUF022: plain order
     "AlternatingLeastSquares",
     "BehaviorModel",
     "Catalogue",
@@ -34,6 +35,7 @@ __all__ = [
     "Interactions",
     "InvalidArgument",
     "MissingExtra",
+    "NLU",
     "NotFitted",
     "Popularity",
     "Product",

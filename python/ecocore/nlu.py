@@ -7,6 +7,8 @@ rules and lists found. Everything is scored together; probabilities are calibrat
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import os
 import threading
@@ -22,7 +24,7 @@ from .arrays import as_count
 from .errors import FormatError, InvalidArgument
 from .nlu_rules import MAX_CHARACTERS, Rule, compile_rules
 from .nlu_types import Explanation, Outcome, Parse, Slot
-from .storage import read_folder
+from .storage import read_folder, read_manifest
 
 __all__ = ["NLU", "Explanation", "Parse", "Slot"]
 
@@ -110,6 +112,8 @@ class _Tagger:
 class NLU:
     """A loaded model. Objects are immutable but for :meth:`set_lookup`; threads may share one."""
 
+    fingerprint: str = ""  #: of what was loaded: equal for equal models
+
     def __init__(self, meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         try:
             self._intents: list[str] = [str(name) for name in meta["intents"]]
@@ -144,7 +148,13 @@ class NLU:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> NLU:
         """Opens the model folder that ``ecocore.train.nlu`` or ``ecocore train-nlu`` wrote."""
-        return cls(*read_folder(path, KIND))
+        manifest = read_manifest(path)
+        model = cls(*read_folder(path, KIND))
+        told = json.dumps(
+            [manifest["meta"], {n: a.get("sha256") for n, a in manifest["arrays"].items()}], sort_keys=True
+        )
+        model.fingerprint = hashlib.sha256(told.encode()).hexdigest()
+        return model
 
     # ---- what it knows ----
 

@@ -6,8 +6,7 @@ import threading
 
 import pytest
 
-from ecocore import FormatError, InvalidArgument
-from ecocore.nlu import NLU
+from ecocore import NLU, FormatError, InvalidArgument
 from ecocore.train import nlu as train_nlu
 from ecocore.train.nlu_intents import IntentOptions
 from ecocore.train.nlu_slots import SlotOptions
@@ -157,6 +156,11 @@ def test_the_card_ships_inside(model):
     held = model.card["held_out"]
     assert held["intent_accuracy"] > 0.5
     assert {"out_of_scope_recall", "calibration_error", "auroc"} <= held.keys()
+
+
+def test_a_fingerprint_tells_models_apart(folder, tmp_path):
+    train_nlu([*EXAMPLES, ("where did it go", "track")], out=tmp_path / "m", encoder=None, intent_options=QUICK)
+    assert NLU.load(folder).fingerprint == NLU.load(folder).fingerprint != NLU.load(tmp_path / "m").fingerprint
 
 
 def test_the_same_examples_give_the_same_bytes(folder, tmp_path):
