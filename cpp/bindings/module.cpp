@@ -6,6 +6,8 @@ PYBIND11_MODULE(_core, m) {
   bind_errors(m);
   bind_runtime(m);
   bind_csr(m);
+  bind_text(m);
+  bind_nlu(m);
   bind_recurrent(m);
   bind_sessions(m);
   bind_topk(m);

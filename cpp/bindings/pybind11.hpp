@@ -15,6 +15,8 @@ using namespace pybind11::literals;  // NOLINT: "name"_a
 void bind_errors(py::module_& m);
 void bind_runtime(py::module_& m);
 void bind_csr(py::module_& m);
+void bind_text(py::module_& m);
+void bind_nlu(py::module_& m);
 void bind_recurrent(py::module_& m);
 void bind_sessions(py::module_& m);
 void bind_topk(py::module_& m);

@@ -3,13 +3,15 @@
 #include "kernels/table.hpp"
 
 #include "kernels/als.inl.hpp"
+#include "kernels/nlu.inl.hpp"
 #include "kernels/recurrent.inl.hpp"
 #include "kernels/topk.inl.hpp"
 
 namespace ecocore {
 
 const KernelTable& kernel_table_avx512() {
-  static constexpr KernelTable table{avx512::als_kernels(), avx512::topk_kernels(), avx512::recurrent_kernels()};
+  static constexpr KernelTable table{avx512::als_kernels(), avx512::topk_kernels(), avx512::nlu_kernels(),
+                                     avx512::recurrent_kernels()};
   return table;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/als.hpp"
+#include "kernels/nlu.hpp"
 #include "kernels/recurrent.hpp"
 #include "kernels/topk.hpp"
 
@@ -10,6 +11,7 @@ namespace ecocore {
 struct KernelTable {
   AlsKernels als;
   TopKKernels topk;
+  NluKernels nlu;
   RecurrentKernels recurrent;
 };
 

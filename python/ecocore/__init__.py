@@ -23,6 +23,7 @@ if typing.TYPE_CHECKING:
     from .features import FeatureEncoder
     from .ids import IdMap
     from .interactions import Interactions
+    from .nlu import NLU
     from .runtime import build_info, get_num_threads, set_num_threads
     from .sessions import SessionStore
     from .shop import Product, Recommendation, Shop
@@ -41,6 +42,7 @@ _HOMES = {
     "features": ("FeatureEncoder",),
     "ids": ("IdMap",),
     "interactions": ("Interactions",),
+    "nlu": ("NLU",),
     "runtime": ("build_info", "get_num_threads", "set_num_threads"),
     "sessions": ("SessionStore",),
     "shop": ("Product", "Recommendation", "Shop"),
@@ -63,6 +65,7 @@ __all__ = [
     "InvalidArgument",
     "Metrics",
     "MissingExtra",
+    "NLU",
     "NotFitted",
     "Popularity",
     "Product",

@@ -8,7 +8,9 @@ otherwise spin while they wait for each other, which cost a factor of four where
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 from ..errors import missing_extra
 
@@ -16,7 +18,22 @@ for _module, _package in (("torch", "PyTorch"), ("onnx", "onnx")):
     if find_spec(_module) is None:
         raise missing_extra(_package, "train", "training")
 
-from .behavior_model import behavior  # noqa: E402
-from .report import EpochReport, TrainingReport  # noqa: E402
+_HOME_OF = {
+    "EpochReport": "report",
+    "Example": "nlu_examples",
+    "NluReport": "nlu_report",
+    "TrainingReport": "report",
+    "behavior": "behavior_model",
+    "nlu": "nlu_model",
+    "read_nlu_examples": "nlu_examples",
+}
 
-__all__ = ["EpochReport", "TrainingReport", "behavior"]
+__all__ = ["EpochReport", "Example", "NluReport", "TrainingReport", "behavior", "nlu", "read_nlu_examples"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,121 @@
+"""Accuracy of ecocore.train.nlu on public sets, beside a TF-IDF linear SVM where scikit-learn is installed.
+
+    python bench/nlu_accuracy.py [clinc150] [snips] [bitext] [smp2019] [--encoder use|none] [--seed N]
+
+Thresholds come from validation data only; test data is read once, at the end. SMP2019 has no validation set: part of
+its training set calibrates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import nlu_data
+import numpy as np
+
+from ecocore.nlu import NLU
+from ecocore.train import Example, nlu
+from ecocore.train.nlu_calibration import auroc
+from ecocore.train.nlu_report import evaluate_nlu
+
+
+def svm(train: list[Example], val: list[Example] | None, test: list[Example]) -> dict[str, Any] | None:
+    """TF-IDF of words 1-2 and characters 2-5, linear SVM; rejection by a threshold on the largest margin, at the 2 %
+    quantile of the validation questions in scope."""
+    try:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.pipeline import make_pipeline, make_union
+        from sklearn.svm import LinearSVC
+    except ImportError:
+        return None
+    start = time.perf_counter()
+    inside = [e for e in train if e.intents]
+    model = make_pipeline(
+        make_union(
+            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b"),
+            TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
+        ),
+        LinearSVC(),
+    )
+    model.fit([e.text for e in inside], [e.intents[0] for e in inside])
+    seconds = time.perf_counter() - start
+
+    def scores(part: list[Example]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        z = model.decision_function([e.text for e in part])
+        right = np.array([model.classes_[k] in e.intents for k, e in zip(z.argmax(1), part, strict=True)])
+        return z.max(1), right, np.array([bool(e.intents) for e in part])
+
+    margin, right, scope = scores(test)
+    out: dict[str, Any] = {"seconds": seconds, "intent_accuracy": right[scope].mean()}
+    if val is not None and not scope.all():
+        held, _, held_scope = scores(val)
+        kept = margin >= np.quantile(held[held_scope], 0.02)
+        out |= {
+            "accepted_accuracy": (right & kept)[scope].mean(),
+            "out_of_scope_recall": (~kept)[~scope].mean(),
+            "auroc": auroc(margin[scope], margin[~scope]),
+        }
+    return out
+
+
+def conll_f1(model: NLU, examples: list[Example]) -> float:
+    """Slot F1 of conlleval: whole phrases, over words split at spaces; built-in rules are not counted."""
+    names = {s[0] for e in examples for s in e.slots}
+    hits = found = true = 0
+    for e, p in zip(examples, model.parse_many([e.text for e in examples]), strict=True):
+        ours = {words(e.text, s.start, s.end, s.name) for s in p.slots if s.name in names}
+        theirs = {words(e.text, a, b, n) for n, a, b in e.slots}
+        hits, found, true = hits + len(ours & theirs), found + len(ours), true + len(theirs)
+    return 2 * hits / max(found + true, 1)
+
+
+def words(text: str, start: int, end: int, name: str) -> tuple[int, int, str]:
+    return text.count(" ", 0, start), text.count(" ", 0, end), name
+
+
+def line(name: str, s: dict[str, Any], seconds: float) -> str:
+    def percent(key: str) -> str:
+        return f"{100 * s[key]:6.2f}" if s.get(key) is not None else "     -"
+
+    area = f"{s['auroc']:.4f}" if s.get("auroc") else "     -"
+    ece = f"{s['calibration_error']:.4f}" if s.get("calibration_error") is not None else "     -"
+    return (
+        f"{name:34} {percent('intent_accuracy')} {percent('accepted_accuracy')} {percent('out_of_scope_recall')} {area}"
+        f" {ece} {percent('slot_f1')} {percent('sure')} {percent('sure_accuracy')} {seconds:7.1f}"
+    )
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("sets", nargs="*", default=["clinc150", "snips", "bitext", "smp2019"])
+    p.add_argument("--encoder", choices=("use", "none", "auto"), default="auto")
+    p.add_argument("--seed", type=int, default=0)
+    args = p.parse_args()
+    print(f"{'':34} intent accept recall  AUROC    ECE   slot   sure  right seconds")
+    for name in args.sets:
+        data = getattr(nlu_data, name)()
+        val = data.get("val") or (data.get("dev") if "test" in data else None)
+        test = data.get("test") or data["dev"]
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "model"
+            encoder = None if args.encoder == "none" else args.encoder
+            report = nlu(data["train"], out=out, validation=val, encoder=encoder, seed=args.seed)
+            model = NLU.load(out)
+            scores = evaluate_nlu(model, test)
+            if name == "snips":
+                scores["slot_f1"] = conll_f1(model, test)
+            size = sum(f.stat().st_size for f in out.iterdir()) / 1e6
+            print(line(f"{name} ecocore, {size:.1f} MB", scores, report.card["seconds"]), flush=True)
+            for wrong, right, n in scores["confusions"][:3]:
+                print(f"    {n} x {right} taken for {wrong}")
+        peer = svm(data["train"], val, test)
+        if peer:
+            print(line(f"{name} TF-IDF linear SVM", peer, peer["seconds"]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

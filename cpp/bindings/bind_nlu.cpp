@@ -1,0 +1,285 @@
+#include <optional>
+
+#include "bindings/arrays.hpp"
+#include "bindings/text.hpp"
+#include "ecocore/csr.hpp"
+#include "ecocore/intent.hpp"
+#include "ecocore/parallel.hpp"
+#include "ecocore/tagger.hpp"
+
+namespace ecocore::bindings {
+namespace {
+
+using Uint32Array = py::array_t<std::uint32_t, py::array::c_style>;
+using Int8Array = py::array_t<std::int8_t, py::array::c_style>;
+
+template <class Array>
+void require_size(const Array& a, std::int64_t size, const char* name) {
+  require_ndim(a, 1, name);
+  if (a.size() != size)
+    throw InvalidArgument(std::string(name) + ": expected " + std::to_string(size) + " values, got " +
+                          std::to_string(a.size()));
+}
+
+Featurizer featurizer(const Uint32Array& keys, const FloatArray& idf, float meaning_gain) {
+  require_ndim(keys, 1, "keys");
+  require_size(idf, keys.size(), "idf");
+  return {keys.data(), idf.data(), keys.size(), meaning_gain};
+}
+
+py::tuple featurize(const Featurizer& f, const py::list& texts, int threads) {
+  const std::vector<std::u32string> list = code_points(texts);
+  std::vector<std::vector<SparseEntry>> rows(list.size());
+  std::vector<float> unseen(list.size() * kNgramGroups);
+  std::vector<std::int64_t> indptr(list.size() + 1, 0);
+  std::vector<std::int32_t> indices;
+  std::vector<float> data;
+  {
+    py::gil_scoped_release release;
+    parallel_for(0, static_cast<std::int64_t>(list.size()), 64, threads, [&](std::int64_t from, std::int64_t to, int) {
+      std::vector<Ngram> ngrams;
+      for (std::int64_t i = from; i < to; ++i) {
+        const auto at = static_cast<std::size_t>(i);
+        const NormalizedText text = normalize(list[at]);
+        UnseenShare share;
+        extract_ngrams(text, tokenize(text), f.meanings(), ngrams);
+        f.weigh(ngrams, rows[at], share);
+        std::copy(share.of, share.of + kNgramGroups, unseen.begin() + i * kNgramGroups);
+      }
+    });
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      indptr[i + 1] = indptr[i] + static_cast<std::int64_t>(rows[i].size());
+      for (const SparseEntry& e : rows[i]) {
+        indices.push_back(e.row);
+        data.push_back(e.weight);
+      }
+    }
+  }
+  const auto n = static_cast<py::ssize_t>(list.size()), nnz = static_cast<py::ssize_t>(indices.size());
+  return py::make_tuple(own(std::move(indptr), {n + 1}), own(std::move(indices), {nnz}), own(std::move(data), {nnz}),
+                        own(std::move(unseen), {n, kNgramGroups}));
+}
+
+py::list train(const Int64Array& indptr, const Int32Array& indices, const FloatArray& data, std::int64_t rows,
+               const Int64Array& label_indptr, const Int32Array& labels, std::int64_t intents,
+               const std::optional<FloatArray>& dense, const IntentTraining& options, std::int64_t members,
+               int threads) {
+  const CsrView x = csr_view(indptr, indices, &data, rows, "features");
+  const CsrView y = csr_view(label_indptr, labels, nullptr, intents, "labels");
+  const MatrixView<const float> d = dense ? matrix_view(*dense, "dense") : MatrixView<const float>{};
+  std::vector<IntentWeights> trained;
+  {
+    py::gil_scoped_release release;
+    check_csr(x, "features", threads);
+    check_csr(y, "labels", threads);
+    trained = train_intents(x, y, d, options, members, threads, [] {
+      thread_local SignalPoll poll;
+      poll();
+    });
+  }
+  const auto h = static_cast<py::ssize_t>(options.hidden);
+  py::list out;
+  for (IntentWeights& w : trained)
+    out.append(py::make_tuple(own(std::move(w.table), {rows, h}), own(std::move(w.projection), {d.cols, h}),
+                              own(std::move(w.bias), {h}), own(std::move(w.output), {h, intents}),
+                              own(std::move(w.output_bias), {intents})));
+  return out;
+}
+
+std::unique_ptr<IntentModel> intent_model(const Uint32Array& keys, const FloatArray& idf, float meaning_gain,
+                                          const Int8Array& codes, const FloatArray& scales, const FloatArray& bias,
+                                          const FloatArray& output, const FloatArray& output_bias) {
+  require_ndim(codes, 2, "codes");
+  const auto w = matrix_view(output, "output");
+  require_size(scales, keys.size(), "scales");
+  require_size(bias, w.rows, "bias");
+  require_size(output_bias, w.cols, "output_bias");
+  Featurizer f = featurizer(keys, idf, meaning_gain);
+  const MatrixView<const std::int8_t> c{codes.data(), codes.shape(0), codes.shape(1)};
+  return std::make_unique<IntentModel>(std::move(f), c, scales.data(), bias.data(), w, output_bias.data());
+}
+
+py::tuple score_many(const IntentModel& model, const py::list& texts, int threads) {
+  const std::vector<std::u32string> list = code_points(texts);
+  const auto n = static_cast<std::int64_t>(list.size());
+  std::vector<float> logits(list.size() * static_cast<std::size_t>(model.intents()));
+  std::vector<float> unseen(list.size() * kNgramGroups);
+  {
+    py::gil_scoped_release release;
+    parallel_for(0, n, 16, threads, [&](std::int64_t from, std::int64_t to, int) {
+      for (std::int64_t i = from; i < to; ++i) {
+        const NormalizedText text = normalize(list[static_cast<std::size_t>(i)]);
+        UnseenShare share;
+        model.score(text, tokenize(text), logits.data() + i * model.intents(), share);
+        std::copy(share.of, share.of + kNgramGroups, unseen.begin() + i * kNgramGroups);
+      }
+    });
+  }
+  return py::make_tuple(own(std::move(logits), {n, model.intents()}), own(std::move(unseen), {n, kNgramGroups}));
+}
+
+// The rows of a token vocabulary: 1 + position of the key, 0 for what is not in it.
+class TokenVocabulary {
+ public:
+  explicit TokenVocabulary(const Uint32Array& keys)
+      : table_(keys.data(), std::vector<float>(static_cast<std::size_t>(keys.size())).data(), keys.size(), 0.0f) {}
+  std::int32_t row(std::uint32_t hash) const { return hash == 0 ? 0 : table_.row(hash) + 1; }
+
+ private:
+  Featurizer table_;
+};
+
+std::vector<RuleSpan> rule_spans(const py::list& rules) {
+  std::vector<RuleSpan> out;
+  for (const py::handle& r : rules) {
+    const auto [begin, end, tag] = r.cast<std::tuple<std::int32_t, std::int32_t, std::uint32_t>>();
+    out.push_back({begin, end, tag});
+  }
+  return out;
+}
+
+}  // namespace
+
+void bind_nlu(py::module_& m) {
+  m.def(
+      "build_vocabulary",
+      [](const py::list& texts, std::int32_t min_texts, const std::vector<std::string>& meanings, int threads) {
+        const std::vector<std::u32string> list = code_points(texts);
+        Vocabulary v;
+        {
+          py::gil_scoped_release release;
+          v = build_vocabulary(list, min_texts, meanings, threads);
+        }
+        const auto n = static_cast<py::ssize_t>(v.keys.size());
+        return py::make_tuple(own(std::move(v.keys), {n}), own(std::move(v.frequencies), {n}), v.ngrams);
+      },
+      "texts"_a, "min_texts"_a, "meanings"_a, "num_threads"_a = 0);
+  m.def(
+      "ngrams",
+      [](const PreparedText& t, bool meanings) {
+        std::vector<Ngram> found;
+        extract_ngrams(t.normal, t.tokens, meanings, found);
+        const auto strings = ngram_strings(t.normal, t.tokens, meanings);
+        py::list out;
+        for (std::size_t i = 0; i < found.size(); ++i)
+          out.append(py::make_tuple(strings[i], int{found[i].group}, found[i].hash));
+        return out;
+      },
+      "text"_a, "meanings"_a);
+
+  py::class_<Featurizer>(m, "Featurizer")
+      .def(py::init(&featurizer), py::arg("keys").noconvert(), py::arg("idf").noconvert(), "meaning_gain"_a)
+      .def("__len__", &Featurizer::rows)
+      .def("featurize", &featurize, "texts"_a, "num_threads"_a = 0);
+
+  py::class_<IntentTraining>(m, "IntentTraining")
+      .def(py::init<>())
+      .def_readwrite("hidden", &IntentTraining::hidden)
+      .def_readwrite("epochs", &IntentTraining::epochs)
+      .def_readwrite("batch", &IntentTraining::batch)
+      .def_readwrite("table_rate", &IntentTraining::table_rate)
+      .def_readwrite("dense_rate", &IntentTraining::dense_rate)
+      .def_readwrite("ngram_dropout", &IntentTraining::ngram_dropout)
+      .def_readwrite("hidden_dropout", &IntentTraining::hidden_dropout)
+      .def_readwrite("smoothing", &IntentTraining::smoothing)
+      .def_readwrite("seed", &IntentTraining::seed);
+  m.def("train_intents", &train, py::arg("indptr").noconvert(), py::arg("indices").noconvert(),
+        py::arg("data").noconvert(), "rows"_a, py::arg("label_indptr").noconvert(), py::arg("labels").noconvert(),
+        "intents"_a, py::arg("dense").noconvert(), "options"_a, "members"_a = 1, "num_threads"_a = 0);
+
+  py::class_<IntentModel>(m, "IntentModel")
+      .def(py::init(&intent_model), py::arg("keys").noconvert(), py::arg("idf").noconvert(), "meaning_gain"_a,
+           py::arg("codes").noconvert(), py::arg("scales").noconvert(), py::arg("bias").noconvert(),
+           py::arg("output").noconvert(), py::arg("output_bias").noconvert(), py::keep_alive<1, 5>(),
+           py::keep_alive<1, 6>(), py::keep_alive<1, 7>(), py::keep_alive<1, 8>(), py::keep_alive<1, 9>())
+      .def_property_readonly("intents", &IntentModel::intents)
+      .def_property_readonly("hidden", &IntentModel::hidden)
+      .def(
+          "score",
+          [](const IntentModel& model, const PreparedText& t) {
+            FloatArray logits(model.intents()), unseen(kNgramGroups);
+            float* out = logits.mutable_data();
+            UnseenShare share;
+            {
+              py::gil_scoped_release release;
+              model.score(t.normal, t.tokens, out, share);
+            }
+            std::copy(share.of, share.of + kNgramGroups, unseen.mutable_data());
+            return py::make_tuple(std::move(logits), std::move(unseen));
+          },
+          "text"_a)
+      .def("score_many", &score_many, "texts"_a, "num_threads"_a = 0)
+      .def(
+          "encode",
+          [](const IntentModel& model, const PreparedText& t) {
+            FloatArray hidden(model.hidden());
+            float* out = hidden.mutable_data();
+            UnseenShare share;
+            py::gil_scoped_release release;
+            model.encode(t.normal, t.tokens, out, share);
+            return hidden;
+          },
+          "text"_a)
+      .def(
+          "explain",
+          [](const IntentModel& model, const PreparedText& t, std::int64_t intent) {
+            std::vector<Contribution> parts;
+            {
+              py::gil_scoped_release release;
+              parts = model.explain(t.normal, t.tokens, intent);
+            }
+            py::list out;
+            for (const Contribution& c : parts) out.append(py::make_tuple(c.ngram, c.begin, c.end, c.logit));
+            return out;
+          },
+          "text"_a, "intent"_a);
+
+  py::class_<TokenVocabulary>(m, "TokenVocabulary")
+      .def(py::init<const Uint32Array&>(), py::arg("keys").noconvert())
+      .def(
+          "rows",
+          [](const TokenVocabulary& v, const PreparedText& t, const py::list& rules) {
+            const std::vector<RuleSpan> spans = rule_spans(rules);
+            Int32Array out({static_cast<py::ssize_t>(t.tokens.size()), static_cast<py::ssize_t>(kTokenFeatures)});
+            std::int32_t* rows = out.mutable_data();
+            {
+              py::gil_scoped_release release;
+              std::vector<std::uint32_t> hashes;
+              token_features(t.source, t.normal, t.tokens, spans, hashes);
+              for (std::size_t i = 0; i < hashes.size(); ++i) rows[i] = v.row(hashes[i]);
+            }
+            return out;
+          },
+          "text"_a, "rules"_a);
+  m.def(
+      "token_features",
+      [](const PreparedText& t, const py::list& rules) {
+        const std::vector<RuleSpan> spans = rule_spans(rules);
+        std::vector<std::uint32_t> hashes;
+        {
+          py::gil_scoped_release release;
+          token_features(t.source, t.normal, t.tokens, spans, hashes);
+        }
+        const auto n = static_cast<py::ssize_t>(t.tokens.size());
+        return own(std::move(hashes), {n, kTokenFeatures});
+      },
+      "text"_a, "rules"_a);
+  m.def(
+      "viterbi",
+      [](const FloatArray& emissions, const FloatArray& transitions, const FloatArray& start, const FloatArray& end) {
+        const auto e = matrix_view(emissions, "emissions"), t = matrix_view(transitions, "transitions");
+        require_size(start, e.cols, "start");
+        require_size(end, e.cols, "end");
+        std::vector<std::int32_t> path;
+        {
+          py::gil_scoped_release release;
+          path = viterbi(e, t, start.data(), end.data());
+        }
+        const auto n = static_cast<py::ssize_t>(path.size());
+        return own(std::move(path), {n});
+      },
+      py::arg("emissions").noconvert(), py::arg("transitions").noconvert(), py::arg("start").noconvert(),
+      py::arg("end").noconvert());
+}
+
+}  // namespace ecocore::bindings

@@ -1,0 +1,183 @@
+"""Fits the slot tagger: a bidirectional LSTM over hashed features of tokens, exported as one small ONNX graph."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _core
+from ..errors import missing_extra
+from ..nlu import transition_limits
+from .nlu_examples import Example
+
+__all__ = ["SlotOptions", "TaggerArrays", "bio_tags", "fit_tagger"]
+
+
+@dataclass(frozen=True)
+class SlotOptions:
+    """How the tagger is fitted. The defaults were chosen on the development set of SNIPS."""
+
+    dimensions: int = 64  #: of a token's vector
+    hidden: int = 80  #: units of the LSTM in each direction
+    epochs: int = 12
+    min_steps: int = 1_000  #: of a batch each; few examples are seen in more epochs
+    batch: int = 32
+    rate: float = 4e-3  #: Adam; falls to zero along a cosine
+    feature_dropout: float = 0.15  #: whole features of a token, so that unknown words are nothing new
+    dropout: float = 0.4
+    smoothing: float = 0.05
+    min_tokens: int = 2  #: features of fewer tokens stand for "unknown"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TaggerArrays:
+    tags: list[str]
+    token_keys: npt.NDArray[np.uint32]
+    transitions: npt.NDArray[np.float32]
+    start: npt.NDArray[np.float32]
+    graph: bytes
+
+
+def bio_tags(example: Example, tokens: Sequence[tuple[int, int]]) -> list[str]:
+    """A BIO tag for every token: of a slot where they share a character."""
+    out = []
+    slots = sorted(example.slots, key=lambda s: s[1])
+    at, inside = 0, -1
+    for start, end in tokens:
+        while at < len(slots) and slots[at][2] <= start:
+            at += 1
+        if at < len(slots) and slots[at][1] < end:
+            out.append(("I-" if inside == at else "B-") + slots[at][0])
+            inside = at
+        else:
+            out.append("O")
+    return out
+
+
+def fit_tagger(
+    examples: Sequence[Example], rules: Sequence[Sequence[tuple[int, int, int]]], options: SlotOptions
+) -> TaggerArrays:
+    """Trains on examples and, for each, the (start, end, hash of the name) that rules and lookup lists find."""
+    try:
+        import torch
+    except ImportError:
+        raise missing_extra("PyTorch", "train", "training a slot tagger") from None
+    from torch import nn
+    from torch.nn import functional as F
+    from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+    torch.manual_seed(options.seed)
+    random = np.random.default_rng(options.seed)
+    prepared = [_core.PreparedText(e.text) for e in examples]
+    labels = [bio_tags(e, p.tokens) for e, p in zip(examples, prepared, strict=True)]
+    names = sorted({t[2:] for row in labels for t in row if t != "O"})
+    tags = ["O", *(f"{b}-{n}" for n in names for b in "BI")]
+    number = {t: i for i, t in enumerate(tags)}
+    hashes = [_core.token_features(p, list(r)) for p, r in zip(prepared, rules, strict=True)]
+    counts = Counter(np.concatenate([h.ravel() for h in hashes]).tolist())
+    keys = np.array(sorted(k for k, n in counts.items() if k != 0 and n >= options.min_tokens), np.uint32)
+    row_of = {int(k): i + 1 for i, k in enumerate(keys)}
+    rows = [np.vectorize(lambda k: row_of.get(k, 0), otypes=[np.int64])(h) for h in hashes]
+    targets = [np.array([number[t] for t in row]) for row in labels]
+    used = [i for i, r in enumerate(rows) if len(r)]
+
+    class Tagger(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding(len(keys) + 1, options.dimensions, padding_idx=0)
+            nn.init.normal_(self.table.weight, std=0.3)
+            with torch.no_grad():
+                self.table.weight[0] = 0
+            self.lstm = nn.LSTM(options.dimensions, options.hidden, bidirectional=True, batch_first=True)
+            self.out = nn.Linear(2 * options.hidden, len(tags))
+            self.drop = nn.Dropout(options.dropout)
+
+        def forward(self, x: Any, lengths: Any) -> Any:
+            e = self.drop(self.table(x).sum(2).tanh())
+            packed = pack_padded_sequence(e, lengths, batch_first=True, enforce_sorted=False)
+            h, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
+            return self.out(self.drop(h))
+
+    net = Tagger()
+    per_epoch = max(1, -(-len(used) // options.batch))
+    epochs = max(options.epochs, -(-options.min_steps // per_epoch))
+    steps = epochs * per_epoch
+    optimizer = torch.optim.Adam(net.parameters(), lr=options.rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
+    for _ in range(epochs):
+        order = random.permutation(used)
+        for first in range(0, len(order), options.batch):
+            part = order[first : first + options.batch]
+            lengths = np.array([len(rows[i]) for i in part])
+            x = np.zeros((len(part), lengths.max(), hashes[0].shape[1]), np.int64)
+            y = np.full((len(part), lengths.max()), -100, np.int64)
+            for j, i in enumerate(part):
+                x[j, : lengths[j]], y[j, : lengths[j]] = rows[i], targets[i]
+            x[random.random(x.shape) < options.feature_dropout] = 0
+            z = net(torch.from_numpy(x), torch.from_numpy(lengths))
+            loss = F.cross_entropy(z.flatten(0, 1), torch.from_numpy(y).flatten(), label_smoothing=options.smoothing)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+            optimizer.step()
+            schedule.step()
+    weights = {k: v.detach().numpy() for k, v in net.state_dict().items()}
+    limits, start = transition_limits(tags)
+    return TaggerArrays(tags, keys, limits, start, _graph(weights, len(tags)))
+
+
+def _graph(w: dict[str, npt.NDArray[np.float32]], tags: int) -> bytes:
+    """rows int32 [texts, tokens, features] to log-probabilities [texts, tokens, tags]; row 0 of the table is zero."""
+    try:
+        from onnx import TensorProto, helper, numpy_helper
+    except ImportError:
+        raise missing_extra("onnx", "train", "exporting a slot tagger") from None
+
+    def gates(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        i, f, g, o = np.split(x, 4)  # PyTorch's order; ONNX wants input, output, forget, cell
+        return np.concatenate([i, o, f, g])
+
+    def both(kind: str) -> list[npt.NDArray[np.float32]]:
+        return [gates(w[f"lstm.{kind}_l0"]), gates(w[f"lstm.{kind}_l0_reverse"])]
+
+    bias = [np.concatenate([a, b]) for a, b in zip(both("bias_ih"), both("bias_hh"), strict=True)]
+    hidden = w["lstm.weight_hh_l0"].shape[1]
+    constants = {
+        "table": w["table.weight"],
+        "W": np.stack(both("weight_ih")),
+        "R": np.stack(both("weight_hh")),
+        "B": np.stack(bias),
+        "out_weight": np.ascontiguousarray(w["out.weight"].T),
+        "out_bias": w["out.bias"],
+        "features_axis": np.array([2], np.int64),
+        "flat": np.array([0, 0, 2 * hidden], np.int64),
+    }
+    node = helper.make_node
+    nodes = [
+        node("Gather", ["table", "rows"], ["vectors"]),
+        node("ReduceSum", ["vectors", "features_axis"], ["summed"], keepdims=0),
+        node("Tanh", ["summed"], ["tokens"]),
+        node("Transpose", ["tokens"], ["by_time"], perm=[1, 0, 2]),
+        node("LSTM", ["by_time", "W", "R", "B"], ["states"], direction="bidirectional", hidden_size=hidden),
+        node("Transpose", ["states"], ["by_text"], perm=[2, 0, 1, 3]),  # [texts, tokens, directions, hidden]
+        node("Reshape", ["by_text", "flat"], ["hidden"]),
+        node("MatMul", ["hidden", "out_weight"], ["scores"]),
+        node("Add", ["scores", "out_bias"], ["logits"]),
+        node("LogSoftmax", ["logits"], ["emissions"], axis=-1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tagger",
+        [helper.make_tensor_value_info("rows", TensorProto.INT32, ["texts", "tokens", "features"])],
+        [helper.make_tensor_value_info("emissions", TensorProto.FLOAT, ["texts", "tokens", tags])],
+        [numpy_helper.from_array(np.ascontiguousarray(v), k) for k, v in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], producer_name="ecocore")
+    model.ir_version = 8
+    return bytes(model.SerializeToString(deterministic=True))
