@@ -6,4 +6,5 @@ PYBIND11_MODULE(_core, m) {
   bind_errors(m);
   bind_runtime(m);
   bind_csr(m);
+  bind_topk(m);
 }

@@ -13,5 +13,6 @@ using namespace pybind11::literals;  // NOLINT: "name"_a
 void bind_errors(py::module_& m);
 void bind_runtime(py::module_& m);
 void bind_csr(py::module_& m);
+void bind_topk(py::module_& m);
 
 }  // namespace ecocore::bindings

@@ -27,6 +27,58 @@ struct F32 {
   }
 };
 
+// Bit l is set where a >= b in lane l.
+inline unsigned at_least(F32 a, F32 b) {
+  return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(a.v, b.v, _CMP_GE_OQ)));
+}
+
+struct F64 {
+  static constexpr int kLanes = 4;
+  __m256d v;
+
+  static F64 zero() { return {_mm256_setzero_pd()}; }
+  static F64 load(const double* p) { return {_mm256_loadu_pd(p)}; }
+  static F64 widen(const float* p) { return {_mm256_cvtps_pd(_mm_loadu_ps(p))}; }
+  void store(double* p) const { _mm256_storeu_pd(p, v); }
+  friend F64 operator+(F64 a, F64 b) { return {_mm256_add_pd(a.v, b.v)}; }
+  friend F64 operator*(F64 a, F64 b) { return {_mm256_mul_pd(a.v, b.v)}; }
+  static void transpose(F64 (&m)[4]) {
+    const __m256d lo01 = _mm256_unpacklo_pd(m[0].v, m[1].v), hi01 = _mm256_unpackhi_pd(m[0].v, m[1].v);
+    const __m256d lo23 = _mm256_unpacklo_pd(m[2].v, m[3].v), hi23 = _mm256_unpackhi_pd(m[2].v, m[3].v);
+    m[0].v = _mm256_permute2f128_pd(lo01, lo23, 0x20);
+    m[1].v = _mm256_permute2f128_pd(hi01, hi23, 0x20);
+    m[2].v = _mm256_permute2f128_pd(lo01, lo23, 0x31);
+    m[3].v = _mm256_permute2f128_pd(hi01, hi23, 0x31);
+  }
+};
+
+// Pairs of int16, one for each lane of I32.
+struct I16 {
+  __m256i v;
+
+  static I16 widen(const std::int8_t* p) {
+    return {_mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+  }
+  static I16 repeat_pair(const std::int16_t* p) {
+    std::int32_t pair;
+    __builtin_memcpy(&pair, p, sizeof(pair));
+    return {_mm256_set1_epi32(pair)};
+  }
+};
+
+struct I32 {
+  static constexpr int kLanes = 8;
+  static constexpr int kRegisters = 16;
+  __m256i v;
+
+  static I32 zero() { return {_mm256_setzero_si256()}; }
+  static I32 add_dot(I32 a, I16 x, I16 y) {
+    return {_mm256_add_epi32(a.v, _mm256_madd_epi16(x.v, y.v))};
+  }  // a + <x, y>
+  F32 to_float() const { return {_mm256_cvtepi32_ps(v)}; }
+  friend I32 operator+(I32 a, I32 b) { return {_mm256_add_epi32(a.v, b.v)}; }
+};
+
 inline void prefetch(const void* p) {
   _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
 }

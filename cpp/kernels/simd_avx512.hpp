@@ -23,6 +23,57 @@ struct F32 {
   float sum() const { return _mm512_reduce_add_ps(v); }
 };
 
+// Bit l is set where a >= b in lane l.
+inline unsigned at_least(F32 a, F32 b) {
+  return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ);
+}
+
+struct F64 {  // four lanes: a transpose of eight costs more than it saves
+  static constexpr int kLanes = 4;
+  __m256d v;
+
+  static F64 zero() { return {_mm256_setzero_pd()}; }
+  static F64 load(const double* p) { return {_mm256_loadu_pd(p)}; }
+  static F64 widen(const float* p) { return {_mm256_cvtps_pd(_mm_loadu_ps(p))}; }
+  void store(double* p) const { _mm256_storeu_pd(p, v); }
+  friend F64 operator+(F64 a, F64 b) { return {_mm256_add_pd(a.v, b.v)}; }
+  friend F64 operator*(F64 a, F64 b) { return {_mm256_mul_pd(a.v, b.v)}; }
+  static void transpose(F64 (&m)[4]) {
+    const __m256d lo01 = _mm256_unpacklo_pd(m[0].v, m[1].v), hi01 = _mm256_unpackhi_pd(m[0].v, m[1].v);
+    const __m256d lo23 = _mm256_unpacklo_pd(m[2].v, m[3].v), hi23 = _mm256_unpackhi_pd(m[2].v, m[3].v);
+    m[0].v = _mm256_permute2f128_pd(lo01, lo23, 0x20);
+    m[1].v = _mm256_permute2f128_pd(hi01, hi23, 0x20);
+    m[2].v = _mm256_permute2f128_pd(lo01, lo23, 0x31);
+    m[3].v = _mm256_permute2f128_pd(hi01, hi23, 0x31);
+  }
+};
+
+// Pairs of int16, one for each lane of I32.
+struct I16 {
+  __m512i v;
+
+  static I16 widen(const std::int8_t* p) {
+    return {_mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+  }
+  static I16 repeat_pair(const std::int16_t* p) {
+    std::int32_t pair;
+    __builtin_memcpy(&pair, p, sizeof(pair));
+    return {_mm512_set1_epi32(pair)};
+  }
+};
+
+struct I32 {
+  static constexpr int kLanes = 16;
+  static constexpr int kRegisters = 32;
+  __m512i v;
+
+  static I32 zero() { return {_mm512_setzero_si512()}; }
+  static I32 add_dot(I32 a, I16 x, I16 y) { return {_mm512_dpwssd_epi32(a.v, x.v, y.v)}; }  // a + <x, y>
+  // Not _mm512_cvtepi32_ps: GCC 12 warns of an uninitialised value inside it.
+  F32 to_float() const { return {__builtin_convertvector(reinterpret_cast<__v16si>(v), __v16sf)}; }
+  friend I32 operator+(I32 a, I32 b) { return {_mm512_add_epi32(a.v, b.v)}; }
+};
+
 inline void prefetch(const void* p) {
   _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
 }

@@ -21,6 +21,43 @@ struct F32 {
   float sum() const { return v; }
 };
 
+// Bit l is set where a >= b in lane l.
+inline unsigned at_least(F32 a, F32 b) {
+  return a.v >= b.v ? 1u : 0u;
+}
+
+struct F64 {
+  static constexpr int kLanes = 1;
+  double v;
+
+  static F64 zero() { return {0.0}; }
+  static F64 load(const double* p) { return {*p}; }
+  static F64 widen(const float* p) { return {static_cast<double>(*p)}; }
+  void store(double* p) const { *p = v; }
+  friend F64 operator+(F64 a, F64 b) { return {a.v + b.v}; }
+  friend F64 operator*(F64 a, F64 b) { return {a.v * b.v}; }
+  static void transpose(F64 (&)[1]) {}
+};
+
+// Pairs of int16, one for each lane of I32.
+struct I16 {
+  std::int16_t v[2];
+
+  static I16 widen(const std::int8_t* p) { return {{p[0], p[1]}}; }
+  static I16 repeat_pair(const std::int16_t* p) { return {{p[0], p[1]}}; }
+};
+
+struct I32 {
+  static constexpr int kLanes = 1;
+  static constexpr int kRegisters = 16;
+  std::int32_t v;
+
+  static I32 zero() { return {0}; }
+  static I32 add_dot(I32 a, I16 x, I16 y) { return {a.v + x.v[0] * y.v[0] + x.v[1] * y.v[1]}; }  // a + <x, y>
+  F32 to_float() const { return {static_cast<float>(v)}; }
+  friend I32 operator+(I32 a, I32 b) { return {a.v + b.v}; }
+};
+
 inline void prefetch(const void*) {}
 
 }  // namespace ecocore::scalar

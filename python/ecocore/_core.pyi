@@ -6,6 +6,7 @@ import numpy.typing as npt
 _F32 = npt.NDArray[np.float32]
 _I32 = npt.NDArray[np.int32]
 _I64 = npt.NDArray[np.int64]
+_Bool = npt.NDArray[np.bool_]
 
 # ---- runtime ----
 __version__: str
@@ -25,3 +26,18 @@ def sort_csr_rows(
 def transpose_csr(
     indptr: _I64, indices: _I32, data: _F32 | None, cols: int, num_threads: int = 0
 ) -> tuple[_I64, _I32, _F32 | None]: ...
+
+# ---- topk ----
+class TopKIndex:
+    def __init__(self, factors: _F32, bias: _F32 | None, num_threads: int) -> None: ...
+    def search(
+        self,
+        queries: _F32,
+        k: int,
+        *,
+        allow: _I32 | _Bool | None,
+        deny: _I32 | _Bool | None,
+        candidates: tuple[_I64, _I32] | None,
+        exclude: tuple[_I64, _I32] | None,
+        num_threads: int,
+    ) -> tuple[_I64, _F32]: ...
