@@ -1,0 +1,35 @@
+"""Customer service: answers with evidence, from templates, FAQ, orders, catalogue and recommendations."""
+
+from __future__ import annotations
+
+from .assistant import Assistant, Entry, Handoff, Recorder, Reply
+from .evidence import Evidence, unbacked
+from .privacy import mask
+from .protocols import NLU, Backend, Case, Money, Order, OrderLine, Parse, Product, Recommender, Refund, Slot
+from .recommend import FactorRecommender
+from .sqlite_shop import SQLiteShop, demo_shop
+
+__all__ = [
+    "NLU",
+    "Assistant",
+    "Backend",
+    "Case",
+    "Entry",
+    "Evidence",
+    "FactorRecommender",
+    "Handoff",
+    "Money",
+    "Order",
+    "OrderLine",
+    "Parse",
+    "Product",
+    "Recommender",
+    "Recorder",
+    "Refund",
+    "Reply",
+    "SQLiteShop",
+    "Slot",
+    "demo_shop",
+    "mask",
+    "unbacked",
+]
