@@ -30,6 +30,7 @@ __all__ = ["Assistant", "Entry", "Handoff", "Recorder", "Reply"]
 
 _FAQ_ENOUGH = 0.45
 """Cosine from which an FAQ entry answers a question that no intent covers (see tests/assistant/test_faq.py)."""
+_OFFERED = 3  # intents in a question back
 _PATIENCE = 2  # turns without an answer, or angry ones, before a person takes over
 _ANGER = re.compile(
     r"\b(?:shit\w*|fuck\w*|damn|stupid|idiots?|useless|ridiculous|worst|scam\w*|wtf|bullshit|hell)\b"
@@ -341,12 +342,15 @@ class Assistant:
 
     def _begin(self, turn: _Turn, state: State) -> Draft:
         """The turn as something new."""
-        candidates = [(name, p) for name, p in turn.parse.intents[:3] if name in self._policy.intents and p > 0] or [
-            (turn.parse.intent, 1.0)
+        # A plain yes or no is nobody's concern; it is not offered.
+        candidates = [
+            (name, p)
+            for name, p in turn.parse.intents[:_OFFERED]
+            if p > 0 and self._policy.intents.get(name, {"action": "deny"})["action"] not in ("affirm", "deny")
         ]
         if turn.outcome == "sure" and turn.intent in self._policy.intents:
             turn.action, turn.actions = turn.intent, {turn.intent: 1.0}
-        elif turn.outcome == "ask" and candidates[0][0] in self._policy.intents:
+        elif turn.outcome == "ask" and candidates:
             self._explore(turn, candidates)
             if turn.action == "ask":
                 state.frame = None

@@ -67,7 +67,7 @@ class Policy:
         self._backend, self._recommender, self._currency = backend, recommender, currency
         self._colours: Mapping[str, Any] = slots["colour"]["values"]
         self.values = Fact("policy", "policy", {k: _policy_value(k, v, currency) for k, v in values.items()})
-        self._return_days = {k: v for k, v in values.items() if isinstance(v, int)}
+        self._days = {k: v for k, v in values.items() if isinstance(v, int)}
         self._actions: dict[str, Callable[[str, Frame, State], Draft]] = {
             "order_status": self._order_status, "order_list": self._order_list, "request": self._request,
             "refund_status": self._refund_status, "size_advice": self._size_advice, "stock": self._stock,
@@ -159,15 +159,20 @@ class Policy:
     def _request(self, user: str, frame: Frame, state: State) -> Draft:
         """Something to be filed for an order: is it possible, is all there that it needs, is it confirmed?"""
         intent = self.intents[frame.intent]
-        order = self._order_of(user, frame, lambda o: o.status in intent["when"])
+        days = self._days.get(intent.get("within", ""))
+
+        def over(order: Order) -> bool:
+            day = order.delivered
+            return days is not None and day is not None and (state_day(frame) - day).days > days
+
+        order = self._order_of(user, frame, lambda o: o.status in intent["when"] and not over(o))
         if isinstance(order, Draft):
             return order
         frame.slots["order_id"] = state.recent["order_id"] = order.id
         facts = self._order_facts(order)
         if order.status not in intent["when"]:
             return Draft(f"request.refused.{order.status}", facts)
-        days = intent.get("within")
-        if days and order.delivered and (state_day(frame) - order.delivered).days > self._return_days[days]:
+        if over(order):
             return Draft("request.over", facts)
         for needed in intent.get("slots", ()):
             if not any(frame.slots.get(name) for name in needed.split("|")):
