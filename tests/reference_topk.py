@@ -8,8 +8,8 @@ import numpy as np
 def scores(factors: np.ndarray, query: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
     """The canonical score of every item: summed in float64 in index order, rounded once, plus the float32 bias."""
     total = np.zeros(len(factors))
-    for i in range(factors.shape[1]):
-        total += factors[:, i].astype(np.float64) * np.float64(query[i])
+    for column, q in zip(factors.T.astype(np.float64, order="C"), query.astype(np.float64), strict=True):
+        total += column * q
     with np.errstate(over="ignore", under="ignore"):
         out = total.astype(np.float32)
         return out if bias is None else out + bias

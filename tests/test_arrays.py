@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
+
 from ecocore import InvalidArgument
 from ecocore.arrays import as_count, as_csr, as_ids, as_matrix
 
@@ -68,7 +69,10 @@ def broken(indptr=(0, 2, 3), indices=(1, 2, 0), data=(1.0, 2.0, 3.0), shape=(2, 
         (broken(indices=(1.5, 1, 0)), "whole numbers"),
         (broken(data=(1.0, np.nan, 1.0)), "row 0, column 2: expected a finite value, got nan"),
         (broken(data=(1.0, 1.0, np.inf)), "inf"),
+        (broken(data=(1.0, 1.0, 1e300)), "row 1, column 0: expected a finite value, got inf"),
         (broken(data=(1.0, 1.0)), "as many entries"),
+        (broken(indptr=(0, 2.5, 3)), "indptr must be whole numbers; got float64"),
+        (broken(indptr=(0, 0, 0), indices=np.empty(0, int), data=(), shape=(2, -4)), "0 to 2147483647 columns, got -4"),
         (broken(indptr=(0, 3, 2)), "indptr"),
         (broken(indptr=(0, 5, 3)), "row 0: indptr must rise"),
         (broken(indptr=(0, -1, 3)), "row 0: indptr must rise"),

@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 import scipy.sparse as sp
+
 from ecocore import InvalidArgument, TopKIndex
 from reference_topk import assert_same, scores, top_k
 
@@ -62,9 +63,18 @@ def one_outlier(n, d, seed=0):
     return x
 
 
+def one_ulp_apart(n, d, seed=0):
+    """Scores so near that float32 arithmetic, other than the canonical rounding, would swap them."""
+    x = np.zeros((n, d), np.float32)
+    x[:, 0] = 1 + np.random.default_rng(seed).permutation(n) * 2.0**-23
+    return x
+
+
 DATA = [
-    gaussian, als_like, small_integers, unit_norm, one_hot, all_equal, negative_zero, denormal, overflowing, one_outlier
-]  # fmt: skip
+    *(gaussian, als_like, unit_norm, one_outlier),
+    *(small_integers, one_hot, all_equal, one_ulp_apart),
+    *(negative_zero, denormal, overflowing),
+]
 
 
 def random_mask(rows, n, density, seed=0):
@@ -88,10 +98,15 @@ def test_every_item_can_be_asked_for(isa, shape):
     assert_same(TopKIndex(factors).search(queries, shape[0]), top_k(factors, queries, shape[0]))
 
 
-@pytest.mark.parametrize("make", [als_like, small_integers, all_equal])
+@pytest.mark.parametrize("make", [als_like, small_integers, all_equal, one_ulp_apart])
 def test_bias(isa, make):
     factors, queries = make(4001, 16), make(5, 16, seed=1)
-    for bias in (gaussian(1, 4001)[0], gaussian(1, 4001)[0] * 1e6, np.where(np.arange(4001) % 7, 0, 3)):
+    for bias in (
+        gaussian(1, 4001)[0],
+        gaussian(1, 4001)[0] * 1e6,
+        np.where(np.arange(4001) % 7, 0, 3),
+        gaussian(1, 4001)[0] + 2**23,
+    ):
         index = TopKIndex(factors, bias=bias)
         assert_same(index.search(queries, 20), top_k(factors, queries, 20, bias=bias.astype(np.float32)))
 
@@ -107,6 +122,21 @@ def test_same_bits_for_every_batch_and_thread_count(isa, make, count):
     one = index.search(queries[0], 30)
     assert one.ids.tolist() == want[0][0].tolist()
     assert one.scores.tobytes() == want[1][0].tobytes()
+
+
+@pytest.mark.parametrize("make", [gaussian, als_like, small_integers])
+def test_items_are_split_between_threads_when_queries_are_few(isa, make):
+    factors, queries = make(70_000, 128), make(2, 128, seed=1)
+    index = TopKIndex(factors, bias=factors[:, 0])
+    want = top_k(factors, queries, 50, bias=factors[:, 0])
+    seen = csr(np.isin(np.arange(70_000), want[0][:, ::2]) & np.ones((2, 1), bool))
+    for threads in (1, 2, 7):
+        assert_same(index.search(queries, 50, num_threads=threads), want)
+        one = index.search(queries[:1], 50, num_threads=threads)
+        assert_same(one, (want[0][:1], want[1][:1]))
+        left = index.search(queries, 10, exclude=seen, num_threads=threads)
+        assert not np.isin(left.ids, seen.indices).any()
+        assert_same(left, index.search(queries, 10, exclude=seen, num_threads=1))
 
 
 def test_a_smaller_k_gives_the_head(isa):

@@ -14,6 +14,7 @@
 namespace ecocore::bindings {
 
 using FloatArray = py::array_t<float, py::array::c_style>;
+using DoubleArray = py::array_t<double, py::array::c_style>;
 using Int32Array = py::array_t<std::int32_t, py::array::c_style>;
 using Int64Array = py::array_t<std::int64_t, py::array::c_style>;
 using BoolArray = py::array_t<bool, py::array::c_style>;
@@ -69,7 +70,7 @@ class SignalPoll {
     const auto now = std::chrono::steady_clock::now();
     if (now - last_ < std::chrono::milliseconds(50)) return;
     last_ = now;
-    py::gil_scoped_acquire gil;  // signal handlers run only with the GIL
+    AcquireGil gil;  // signal handlers run only with the GIL
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
   }
 

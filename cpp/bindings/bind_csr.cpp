@@ -27,7 +27,7 @@ void bind_csr(py::module_& m) {
       [](const Int64Array& indptr, const Int32Array& indices, const std::optional<FloatArray>& data, std::int64_t cols,
          const std::string& name, int threads) {
         const CsrView v = view(indptr, indices, data, cols, name);
-        py::gil_scoped_release release;
+        ReleaseGil release;
         return check_csr(v, name, threads);
       },
       noconvert("indptr"), noconvert("indices"), noconvert("data"), "cols"_a, "name"_a, "num_threads"_a = 0);
@@ -38,7 +38,7 @@ void bind_csr(py::module_& m) {
         const CsrView v = view(indptr, indices, data, cols, "matrix");
         OwnedCsr out;
         {
-          py::gil_scoped_release release;
+          ReleaseGil release;
           out = sort_rows(v, threads);
         }
         return to_python(std::move(out), data.has_value());
@@ -51,7 +51,7 @@ void bind_csr(py::module_& m) {
         const CsrView v = view(indptr, indices, data, cols, "matrix");
         OwnedCsr out;
         {
-          py::gil_scoped_release release;
+          ReleaseGil release;
           out = transpose(v, threads);
         }
         return to_python(std::move(out), data.has_value());

@@ -7,4 +7,6 @@ PYBIND11_MODULE(_core, m) {
   bind_runtime(m);
   bind_csr(m);
   bind_topk(m);
+  bind_evaluate(m);
+  bind_als(m);
 }

@@ -5,6 +5,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "bindings/gil.hpp"
+
 namespace ecocore::bindings {
 
 namespace py = pybind11;
@@ -14,5 +16,7 @@ void bind_errors(py::module_& m);
 void bind_runtime(py::module_& m);
 void bind_csr(py::module_& m);
 void bind_topk(py::module_& m);
+void bind_evaluate(py::module_& m);
+void bind_als(py::module_& m);
 
 }  // namespace ecocore::bindings

@@ -25,6 +25,12 @@ struct F32 {
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
   }
+  // out[i] = a[i].sum() for eight vectors at once, which takes half the instructions of eight single sums.
+  static void sum8(const F32 (&a)[8], float* out) {
+    const __m256 lo = _mm256_hadd_ps(_mm256_hadd_ps(a[0].v, a[1].v), _mm256_hadd_ps(a[2].v, a[3].v));
+    const __m256 hi = _mm256_hadd_ps(_mm256_hadd_ps(a[4].v, a[5].v), _mm256_hadd_ps(a[6].v, a[7].v));
+    _mm256_storeu_ps(out, _mm256_add_ps(_mm256_permute2f128_ps(lo, hi, 0x20), _mm256_permute2f128_ps(lo, hi, 0x31)));
+  }
 };
 
 // Bit l is set where a >= b in lane l.
@@ -72,6 +78,8 @@ struct I32 {
   __m256i v;
 
   static I32 zero() { return {_mm256_setzero_si256()}; }
+  static I32 load(const std::int32_t* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
+  void store(std::int32_t* p) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
   static I32 add_dot(I32 a, I16 x, I16 y) {
     return {_mm256_add_epi32(a.v, _mm256_madd_epi16(x.v, y.v))};
   }  // a + <x, y>

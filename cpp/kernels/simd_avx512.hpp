@@ -20,7 +20,24 @@ struct F32 {
   friend F32 operator*(F32 a, F32 b) { return {_mm512_mul_ps(a.v, b.v)}; }
   static F32 fma(F32 a, F32 b, F32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }    // a*b + c
   static F32 fnma(F32 a, F32 b, F32 c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }  // c - a*b
-  float sum() const { return _mm512_reduce_add_ps(v); }
+  // Masked forms, because GCC 12 warns of an uninitialised operand inside the plain ones.
+  __m256 halves() const {
+    return _mm256_add_ps(_mm512_maskz_extractf32x8_ps(0xff, v, 0), _mm512_maskz_extractf32x8_ps(0xff, v, 1));
+  }
+  float sum() const {
+    const __m256 h = halves();
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+  }
+  // out[i] = a[i].sum() for eight vectors at once, which takes half the instructions of eight single sums.
+  static void sum8(const F32 (&a)[8], float* out) {
+    const __m256 lo =
+        _mm256_hadd_ps(_mm256_hadd_ps(a[0].halves(), a[1].halves()), _mm256_hadd_ps(a[2].halves(), a[3].halves()));
+    const __m256 hi =
+        _mm256_hadd_ps(_mm256_hadd_ps(a[4].halves(), a[5].halves()), _mm256_hadd_ps(a[6].halves(), a[7].halves()));
+    _mm256_storeu_ps(out, _mm256_add_ps(_mm256_permute2f128_ps(lo, hi, 0x20), _mm256_permute2f128_ps(lo, hi, 0x31)));
+  }
 };
 
 // Bit l is set where a >= b in lane l.
@@ -28,7 +45,7 @@ inline unsigned at_least(F32 a, F32 b) {
   return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ);
 }
 
-struct F64 {  // four lanes: a transpose of eight costs more than it saves
+struct F64 {  // four lanes as in AVX2: more would score sixteen rows at once, more than there often are
   static constexpr int kLanes = 4;
   __m256d v;
 
@@ -68,6 +85,8 @@ struct I32 {
   __m512i v;
 
   static I32 zero() { return {_mm512_setzero_si512()}; }
+  static I32 load(const std::int32_t* p) { return {_mm512_loadu_si512(p)}; }
+  void store(std::int32_t* p) const { _mm512_storeu_si512(p, v); }
   static I32 add_dot(I32 a, I16 x, I16 y) { return {_mm512_dpwssd_epi32(a.v, x.v, y.v)}; }  // a + <x, y>
   // Not _mm512_cvtepi32_ps: GCC 12 warns of an uninitialised value inside it.
   F32 to_float() const { return {__builtin_convertvector(reinterpret_cast<__v16si>(v), __v16sf)}; }

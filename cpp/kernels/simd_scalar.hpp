@@ -19,6 +19,9 @@ struct F32 {
   static F32 fma(F32 a, F32 b, F32 c) { return {a.v * b.v + c.v}; }   // a*b + c
   static F32 fnma(F32 a, F32 b, F32 c) { return {c.v - a.v * b.v}; }  // c - a*b
   float sum() const { return v; }
+  static void sum8(const F32 (&a)[8], float* out) {
+    for (int i = 0; i < 8; ++i) out[i] = a[i].v;
+  }
 };
 
 // Bit l is set where a >= b in lane l.
@@ -53,6 +56,8 @@ struct I32 {
   std::int32_t v;
 
   static I32 zero() { return {0}; }
+  static I32 load(const std::int32_t* p) { return {*p}; }
+  void store(std::int32_t* p) const { *p = v; }
   static I32 add_dot(I32 a, I16 x, I16 y) { return {a.v + x.v[0] * y.v[0] + x.v[1] * y.v[1]}; }  // a + <x, y>
   F32 to_float() const { return {static_cast<float>(v)}; }
   friend I32 operator+(I32 a, I32 b) { return {a.v + b.v}; }

@@ -13,6 +13,8 @@ inline void topk_score(const double* query, const float* factors, std::int64_t d
   for (; j + 2 * L <= count; j += 2 * L) {
     const float* x[2 * L];
     for (int l = 0; l < 2 * L; ++l) x[l] = row(j + l);
+    for (std::int64_t next = j + 2 * L; next < j + 4 * L && next < count; ++next)
+      for (std::int64_t i = 0; i < dimensions; i += 16) prefetch(row(next) + i);
     F64 sum0 = F64::zero(), sum1 = F64::zero();
     for (std::int64_t i = 0; i < whole; i += L) {
       const F64 q = F64::load(query + i);
@@ -32,8 +34,6 @@ inline void topk_score(const double* query, const float* factors, std::int64_t d
     sum1.store(sums + j + L);
     for (std::int64_t i = whole; i < dimensions; ++i)
       for (int l = 0; l < 2 * L; ++l) sums[j + l] += query[i] * static_cast<double>(x[l][i]);
-    for (std::int64_t next = j + 2 * L; next < j + 4 * L && next < count; ++next)
-      for (std::int64_t i = 0; i < dimensions; i += 16) prefetch(row(next) + i);
   }
   for (; j < count; ++j) {
     const float* x = row(j);
@@ -51,18 +51,31 @@ inline void topk_scan_queries(const TopKGroups& groups, const TopKQuery* const* 
   constexpr int L = I32::kLanes;
   const std::int64_t pairs = groups.dimensions / 2;
   const std::int16_t* query_codes[Q];
-  for (int q = 0; q < Q; ++q) query_codes[q] = queries[q]->codes;
+  F32 query_scale[Q];
+  for (int q = 0; q < Q; ++q) {
+    query_codes[q] = queries[q]->codes;
+    query_scale[q] = F32::set1(queries[q]->scale);
+  }
 
   for (std::int64_t g = 0; g < groups.count; ++g) {
     const std::int8_t* codes = groups.codes + g * kTopKGroup * groups.dimensions;
+    float least[Q];  // what a score must reach
+    for (int q = 0; q < Q; ++q) {
+      const TopKQuery& y = *queries[q];
+      least[q] = y.threshold - (y.error_weight * groups.error[g] + y.norm_weight * groups.norm[g] + groups.slack[g]);
+    }
     for (std::int64_t lane = 0; lane < kTopKGroup; lane += 2 * L) {
       I32 sum[U][Q][2];
+#pragma GCC unroll 4
       for (int u = 0; u < U; ++u)
+#pragma GCC unroll 8
         for (int q = 0; q < Q; ++q) sum[u][q][0] = sum[u][q][1] = I32::zero();
       const std::int8_t* at = codes + 2 * lane;
       for (std::int64_t p = 0; p < pairs; p += U) {
+#pragma GCC unroll 4
         for (int u = 0; u < U; ++u) {
           const I16 x0 = I16::widen(at), x1 = I16::widen(at + 2 * L);
+#pragma GCC unroll 8
           for (int q = 0; q < Q; ++q) {
             const I16 y = I16::repeat_pair(query_codes[q] + 2 * (p + u));
             sum[u][q][0] = I32::add_dot(sum[u][q][0], x0, y);
@@ -71,18 +84,26 @@ inline void topk_scan_queries(const TopKGroups& groups, const TopKQuery* const* 
           at += 2 * kTopKGroup;
         }
       }
+      // Through memory: an array that a loop indexes would not stay in registers above.
+      std::int32_t sums[Q][2 * L];
+#pragma GCC unroll 8
+      for (int q = 0; q < Q; ++q) {
+        I32 total0 = sum[0][q][0], total1 = sum[0][q][1];
+#pragma GCC unroll 4
+        for (int u = 1; u < U; ++u) {
+          total0 = total0 + sum[u][q][0];
+          total1 = total1 + sum[u][q][1];
+        }
+        total0.store(sums[q]);
+        total1.store(sums[q] + L);
+      }
       for (int v = 0; v < 2; ++v) {
         const std::int64_t item = g * kTopKGroup + lane + v * L;
         const F32 scale = F32::load(groups.scale + item);
         const F32 bias = groups.bias ? F32::load(groups.bias + item) : F32::zero();
         for (int q = 0; q < Q; ++q) {
-          const TopKQuery& query = *queries[q];
-          I32 total = sum[0][q][v];
-          for (int u = 1; u < U; ++u) total = total + sum[u][q][v];
-          const F32 score = F32::fma(total.to_float() * scale, F32::set1(query.scale), bias);
-          const float bound =
-              query.error_weight * groups.error[g] + query.norm_weight * groups.norm[g] + groups.slack[g];
-          unsigned mask = at_least(score, F32::set1(query.threshold - bound));
+          const F32 score = F32::fma(I32::load(sums[q] + v * L).to_float() * scale, query_scale[q], bias);
+          unsigned mask = at_least(score, F32::set1(least[q]));
           if (mask == 0) continue;
           float scores[L];
           score.store(scores);

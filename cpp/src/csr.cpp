@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "ecocore/error.hpp"
@@ -11,6 +12,7 @@ namespace ecocore {
 namespace {
 
 constexpr std::int64_t kRowGrain = 4096;
+constexpr std::int64_t kMaxIndex = std::numeric_limits<std::int32_t>::max();
 
 std::string at_row(const std::string& name, std::int64_t row) {
   return name + ": row " + std::to_string(row);
@@ -19,8 +21,8 @@ std::string at_row(const std::string& name, std::int64_t row) {
 }  // namespace
 
 bool check_csr(const CsrView& m, const std::string& name, int threads) {
-  require(m.cols < (std::int64_t{1} << 31),
-          name + ": at most 2147483647 columns are supported, got " + std::to_string(m.cols));
+  require(m.cols >= 0 && m.cols <= kMaxIndex,
+          name + ": expected 0 to 2147483647 columns, got " + std::to_string(m.cols));
   const std::int64_t nnz = m.nnz();
   for (std::int64_t r = 0; r < m.rows; ++r) {
     if (m.indptr[r] < 0 || m.indptr[r] > m.indptr[r + 1] || m.indptr[r + 1] > nnz)
@@ -85,6 +87,8 @@ OwnedCsr sort_rows(const CsrView& m, int threads) {
 OwnedCsr transpose(const CsrView& m, int threads) {
   // Rows are cut into one part per thread; each part counts its columns, the counts become every part's write
   // positions, and the parts scatter side by side. Entries land in row order whatever the number of parts.
+  require(m.rows <= kMaxIndex,
+          "transpose: expected at most 2147483647 rows, which become column indices; got " + std::to_string(m.rows));
   const std::int64_t nnz = m.nnz();
   const std::int64_t parts =
       std::clamp<std::int64_t>(std::min<std::int64_t>(num_threads(threads), nnz / (m.cols + 1)), 1, 16);

@@ -1,6 +1,5 @@
 #include "ecocore/parallel.hpp"
 
-#include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -11,8 +10,10 @@
 #include <exception>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <thread>
 
+#include "ecocore/cpu_quota.hpp"
 #include "ecocore/error.hpp"
 
 namespace ecocore {
@@ -22,10 +23,12 @@ constexpr int kMaxThreads = 1024;
 std::atomic<int> configured{0};
 thread_local bool inside_loop = false;
 
-int affinity_count() {
+int usable_cpus() {
   cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const int cpus = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set)
+                                                                : static_cast<int>(std::thread::hardware_concurrency());
+  const int quota = cgroup_cpus("/proc/self/cgroup", "/sys/fs/cgroup");
+  return std::clamp(quota > 0 ? std::min(cpus, quota) : cpus, 1, kMaxThreads);
 }
 
 // A thread count from the environment, 0 when unset. OMP_NUM_THREADS may hold a list ("4,2"); its head counts.
@@ -42,17 +45,29 @@ int env_count(const char* name, bool strict) {
   return 0;
 }
 
+// What holds when nobody has set a number. Read once: getenv() while another thread changes the environment is a race.
+int automatic_count() {
+  static std::atomic<int> known{0};
+  if (const int n = known.load(std::memory_order_relaxed)) return n;
+  int n = env_count("ECOCORE_NUM_THREADS", true);
+  if (n == 0) n = env_count("OMP_NUM_THREADS", false);
+  if (n == 0) n = usable_cpus();
+  known.store(n, std::memory_order_relaxed);
+  return n;
+}
+
 // One loop, shared by the threads that work on it.
 struct Job {
-  std::int64_t begin, end, grain;
+  const std::int64_t begin, end, grain, chunks;
   const std::function<void(std::int64_t, std::int64_t, int)>& f;
-  std::atomic<std::int64_t> next;
+  std::atomic<std::int64_t> next{0};  // chunk
   std::atomic<bool> stop{false};
   std::mutex error_mutex;
   std::exception_ptr error;
 
+  // Requires begin < end and 1 <= grain <= end - begin.
   Job(std::int64_t b, std::int64_t e, std::int64_t g, const std::function<void(std::int64_t, std::int64_t, int)>& fn)
-      : begin(b), end(e), grain(g), f(fn), next(b) {}
+      : begin(b), end(e), grain(g), chunks((e - b - 1) / g + 1), f(fn) {}
 
   void fail(std::exception_ptr e) {
     std::lock_guard lock(error_mutex);
@@ -65,9 +80,10 @@ struct Job {
     inside_loop = true;
     try {
       while (!stop.load(std::memory_order_relaxed)) {
-        const std::int64_t b = next.fetch_add(grain, std::memory_order_relaxed);
-        if (b >= end) break;
-        f(b, std::min(end, b + grain), slot);
+        const std::int64_t chunk = next.fetch_add(1, std::memory_order_relaxed);
+        if (chunk >= chunks) break;
+        const std::int64_t b = begin + chunk * grain;
+        f(b, chunk + 1 == chunks ? end : b + grain, slot);
         if (poll && *poll) (*poll)();
       }
     } catch (...) {
@@ -82,46 +98,51 @@ class Pool {
   const pid_t pid = getpid();
   std::mutex owner;  // held by the caller whose loop is running
 
-  // Runs `job` on the calling thread and `helpers` workers; returns when all have left it.
+  // Runs `job` on the calling thread and up to `helpers` workers; returns when all have left it. A worker that wakes
+  // too late to find a chunk is not waited for.
   void run(Job& job, int helpers, const Poll* poll) {
     {
-      std::unique_lock lock(mutex_);
-      while (started_ < helpers) {
-        std::thread(&Pool::worker, this, started_ + 1, generation_).detach();
-        ++started_;
-      }
+      std::lock_guard lock(mutex_);
+      start(helpers);
       job_ = &job;
       wanted_ = helpers;
-      working_ = helpers;
       ++generation_;
     }
     wake_.notify_all();
     job.work(0, poll);
     std::unique_lock lock(mutex_);
-    done_.wait(lock, [&] { return working_ == 0; });
     job_ = nullptr;
+    done_.wait(lock, [&] { return working_ == 0; });
   }
 
  private:
+  // Where the system refuses another thread (a limit on processes, say), the loop runs on those there are: the result
+  // is the same.
+  void start(int helpers) {
+    try {
+      for (; started_ < helpers; ++started_) std::thread(&Pool::worker, this, started_ + 1, generation_).detach();
+    } catch (const std::system_error&) {
+    }
+  }
+
   void worker(int slot, std::uint64_t seen) {
+    std::unique_lock lock(mutex_);
     while (true) {
-      Job* job = nullptr;
-      {
-        std::unique_lock lock(mutex_);
-        wake_.wait(lock, [&] { return generation_ != seen; });
-        seen = generation_;
-        if (slot <= wanted_) job = job_;
-      }
-      if (!job) continue;
-      job->work(slot, nullptr);
-      std::lock_guard lock(mutex_);
+      wake_.wait(lock, [&] { return generation_ != seen; });
+      seen = generation_;
+      if (!job_ || slot > wanted_) continue;
+      Job& job = *job_;
+      ++working_;
+      lock.unlock();
+      job.work(slot, nullptr);
+      lock.lock();
       if (--working_ == 0) done_.notify_one();
     }
   }
 
   std::mutex mutex_;
   std::condition_variable wake_, done_;
-  Job* job_ = nullptr;
+  Job* job_ = nullptr;  // null when there is nothing left to join
   int started_ = 0, wanted_ = 0, working_ = 0;
   std::uint64_t generation_ = 0;
 };
@@ -147,10 +168,7 @@ int num_threads(int requested) {
                           std::to_string(requested));
   if (requested > 0) return requested;
   if (const int n = configured.load(std::memory_order_relaxed)) return n;
-  if (const int n = env_count("ECOCORE_NUM_THREADS", true)) return n;
-  if (const int n = env_count("OMP_NUM_THREADS", false)) return n;
-  static const int cpus = affinity_count();
-  return cpus;
+  return automatic_count();
 }
 
 void set_num_threads(int n) {
@@ -161,10 +179,8 @@ void set_num_threads(int n) {
 void parallel_for(std::int64_t begin, std::int64_t end, std::int64_t grain, int threads,
                   const std::function<void(std::int64_t, std::int64_t, int)>& f, const Poll& poll) {
   if (begin >= end) return;
-  grain = std::max<std::int64_t>(1, grain);
-  const std::int64_t chunks = (end - begin + grain - 1) / grain;
-  const int helpers = static_cast<int>(std::min<std::int64_t>(num_threads(threads), chunks)) - 1;
-  Job job(begin, end, grain, f);
+  Job job(begin, end, std::clamp<std::int64_t>(grain, 1, end - begin), f);
+  const int helpers = static_cast<int>(std::min<std::int64_t>(num_threads(threads), job.chunks)) - 1;
   bool done = false;
   if (helpers > 0 && !inside_loop) {
     Pool& p = pool();

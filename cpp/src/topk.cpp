@@ -15,7 +15,8 @@ using namespace topk;
 // Scoring an item outright costs as much as scanning this many; and the scan pays only where it rules out most items.
 constexpr std::int64_t kScanGain = 24;
 constexpr std::int64_t kMaxQueryBlock = 64;
-constexpr std::int64_t kMinTilesPerPart = 8;
+constexpr std::int64_t kBlockHits = 1 << 16;     // k times the queries of a block: their survivors stay in cache
+constexpr std::int64_t kMinPartBytes = 4 << 20;  // of codes; scanning fewer takes no longer than waking a thread
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
@@ -30,7 +31,15 @@ std::int64_t allowed_items(const TopKFilter& filter, std::int64_t items) {
 }  // namespace
 
 bool ItemSet::contains(std::int32_t id) const {
-  return mask ? mask[id] : std::binary_search(ids, ids + count, id);
+  if (mask) return mask[id];
+  // Binary search without branches: which half comes next is anyone's guess, and a wrong one costs more than the step.
+  const std::int32_t* at = ids;
+  for (std::int64_t n = count; n > 1;) {
+    const std::int64_t half = n / 2;
+    at += half * (at[half] <= id);
+    n -= half;
+  }
+  return count > 0 && *at == id;
 }
 
 TopKIndex::TopKIndex(MatrixView<const float> factors, const float* bias, int threads) : factors_(factors), bias_(bias) {
@@ -81,11 +90,12 @@ void TopKIndex::search_outright(MatrixView<const float> queries, std::int64_t k,
 void TopKIndex::search_by_scan(MatrixView<const float> queries, std::int64_t k, const TopKFilter& filter, int threads,
                                std::int64_t* ids, float* scores, const Poll& poll) const {
   const std::int64_t workers = num_threads(threads);
-  const std::int64_t block = std::clamp<std::int64_t>(ceil_div(queries.rows, workers), 1, kMaxQueryBlock);
+  const std::int64_t block = std::clamp<std::int64_t>(ceil_div(queries.rows, workers), 1,
+                                                      std::clamp<std::int64_t>(kBlockHits / k, 8, kMaxQueryBlock));
   const std::int64_t blocks = ceil_div(queries.rows, block);
-  const std::int64_t parts =
-      std::clamp<std::int64_t>(workers / std::max<std::int64_t>(1, blocks), 1,
-                               std::max<std::int64_t>(1, tile_count(*codes_) / kMinTilesPerPart));
+  const std::int64_t code_bytes = items() * codes_->padded_dimensions();
+  const std::int64_t parts = std::clamp<std::int64_t>(workers / std::max<std::int64_t>(1, blocks), 1,
+                                                      std::max<std::int64_t>(1, code_bytes / kMinPartBytes));
   std::vector<std::vector<Hit>> found(parts > 1 ? static_cast<std::size_t>(queries.rows * parts) : 0);
 
   parallel_for(

@@ -22,7 +22,7 @@ class Survivors {
             std::int16_t* codes)
       : items_(items),
         k_(static_cast<std::size_t>(k)),
-        capacity_(2 * k_ + 64),
+        capacity_(4 * k_ + 64),
         query_(query),
         codes_(query, dimensions, items.padded_dimensions(), codes),
         filter_(filter),
@@ -67,7 +67,5 @@ class Survivors {
 // serves them all from cache. Queries that are done leave.
 void scan(const ItemCodes& items, std::vector<Survivors*> queries, std::int64_t first, std::int64_t stride,
           Scorer& scorer);
-
-std::int64_t tile_count(const ItemCodes& items);
 
 }  // namespace ecocore::topk

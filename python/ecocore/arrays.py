@@ -140,7 +140,10 @@ def as_csr(
         if len(x.shape) != 2:
             raise InvalidArgument(f"{name}: expected a 2-D matrix; got shape {tuple(x.shape)}")
         rows, cols = (int(v) for v in x.shape)
-        indptr = np.ascontiguousarray(x.indptr, np.int64)
+        pointers = np.asarray(x.indptr)
+        if pointers.dtype.kind not in "iu":
+            raise InvalidArgument(f"{name}: indptr must be whole numbers; got {pointers.dtype}")
+        indptr = np.ascontiguousarray(pointers, np.int64)
         if indptr.size != rows + 1:
             raise InvalidArgument(f"{name}: indptr must have rows + 1 = {rows + 1} entries; got {indptr.size}")
         raw = np.asarray(x.indices)
@@ -155,7 +158,8 @@ def as_csr(
             values = np.asarray(x.data)
             if values.dtype.kind not in "fiub":
                 raise InvalidArgument(f"{name}: expected numeric values; got {values.dtype}")
-            data = np.ascontiguousarray(values, np.float32)
+            with np.errstate(over="ignore"):  # what overflows float32 is found below, as inf
+                data = np.ascontiguousarray(values, np.float32)
         csr = Csr(indptr, indices, data, (rows, cols))
         if not _core.check_csr(indptr, indices, data, cols, name, num_threads):
             indptr, indices, data = _core.sort_csr_rows(indptr, indices, data, cols, num_threads)

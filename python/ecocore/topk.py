@@ -32,6 +32,9 @@ class TopKIndex:
     ascending. They are the same bits for every batch size, number of threads and instruction set, and the result for a
     smaller k is the head of the result for a larger one.
 
+    Beside the factors it holds a byte per factor (d rounded up to a multiple of 8) and some 12 bytes per item: codes
+    that a search scans first, with a proven bound on what rounding can hide, so that few items need an exact score.
+
     An index does not change: any number of threads may search it at once. The GIL is released while they do.
 
     Args:
@@ -132,7 +135,12 @@ class TopKIndex:
             if a.shape != (self.n_items,):
                 raise InvalidArgument(f"{name}: expected a mask of shape ({self.n_items},); got shape {a.shape}")
             return np.ascontiguousarray(a)
-        return np.unique(as_ids(a, name, self.n_items)).astype(np.int32)
+        ids = as_ids(a, name, self.n_items)
+        if 32 * ids.size < self.n_items:
+            return np.unique(ids).astype(np.int32)
+        mask = np.zeros(self.n_items, bool)  # a look-up is quicker than a search in a long list
+        mask[ids] = True
+        return mask
 
     def _pattern(self, x: Any, name: str, rows: int) -> tuple[Int64Array, Int32Array]:
         csr: Csr = as_csr(x, name, shape=(rows, self.n_items), pattern=True, num_threads=self._num_threads)

@@ -13,8 +13,10 @@
 
 namespace ecocore {
 
-// Number of threads for `requested` = 0: set_num_threads(), else ECOCORE_NUM_THREADS, else OMP_NUM_THREADS, else the
-// CPUs this process may run on (the affinity mask, so containers are respected).
+// Number of threads for `requested` = 0: set_num_threads(), else ECOCORE_NUM_THREADS, else OMP_NUM_THREADS (both read
+// once), else the CPUs this process may use (the affinity mask and the cgroup's quota, so containers are respected).
+// Another thread may call set_num_threads() at any time: who sizes scratch memory by the answer hands that very number,
+// not 0, to parallel_for.
 int num_threads(int requested = 0);
 void set_num_threads(int n);  // 0 = automatic
 

@@ -1,0 +1,51 @@
+// Giving the GIL away and taking it back, safely even while the interpreter shuts down.
+//
+// Before 3.14, CPython ends a thread that asks for the GIL after shutdown has begun (a daemon thread coming out of a
+// long call) by pthread_exit: that unwinds through destructors which touch Python and handlers which swallow it, and
+// the process aborts. From 3.14 on such a thread sleeps until the process is gone; here it always does.
+#pragma once
+
+#include <Python.h>
+#include <cxxabi.h>
+#include <unistd.h>
+
+namespace ecocore::bindings {
+
+template <class Acquire>
+void acquire_or_sleep(Acquire acquire) {
+  try {
+    acquire();
+  } catch (abi::__forced_unwind&) {
+    while (true) pause();
+  }
+}
+
+// In place of pybind11's gil_scoped_release.
+class ReleaseGil {
+ public:
+  ReleaseGil() : state_(PyEval_SaveThread()) {}
+  ~ReleaseGil() {
+    acquire_or_sleep([this] { PyEval_RestoreThread(state_); });
+  }
+  ReleaseGil(const ReleaseGil&) = delete;
+  ReleaseGil& operator=(const ReleaseGil&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
+
+// In place of pybind11's gil_scoped_acquire, inside a ReleaseGil or on a thread that Python does not know.
+class AcquireGil {
+ public:
+  AcquireGil() {
+    acquire_or_sleep([this] { state_ = PyGILState_Ensure(); });
+  }
+  ~AcquireGil() { PyGILState_Release(state_); }
+  AcquireGil(const AcquireGil&) = delete;
+  AcquireGil& operator=(const AcquireGil&) = delete;
+
+ private:
+  PyGILState_STATE state_{};
+};
+
+}  // namespace ecocore::bindings

@@ -1,0 +1,144 @@
+"""Options that several commands share: where the events are, which column is what, how they are weighed."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..errors import InvalidArgument
+from ..event_reader import read_events
+from ..events import Events
+from ..interactions import Interactions
+from .render import step
+
+# Columns of the log that may be named, with what each holds.
+COLUMNS = {
+    "user": "who (default: user)",
+    "item": "what (default: item)",
+    "time": "when: timestamps, dates, or numbers since 1970",
+    "event": "what kind: view, cart, purchase, ...",
+    "value": "a rating or another weight, at least 0",
+    "quantity": "how many",
+    "price": "of one piece",
+    "amount": "paid for the line",
+    "basket": "what was bought together",
+    "category": "of the item",
+}
+
+
+def positive_int(text: str) -> int:
+    """argparse type: a whole number of at least 1."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1; got {text!r}")
+    return int(text)
+
+
+def add_event_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the log's paths, its columns, cleaning rules and weights."""
+    parser.add_argument(
+        "events", nargs="+", metavar="EVENTS", help="CSV, JSON lines or Parquet; several files are one log"
+    )
+    columns = parser.add_argument_group("columns of the log")
+    for name, meaning in COLUMNS.items():
+        columns.add_argument(f"--{name}", metavar="COLUMN", help=meaning)
+    cleaning = parser.add_argument_group("cleaning: every rule is counted and reported")
+    cleaning.add_argument(
+        "--drop", action="append", default=[], metavar="COLUMN=PATTERN",
+        help="leave out rows whose column matches, e.g. InvoiceNo='C*'; may be repeated",
+    )  # fmt: skip
+    cleaning.add_argument("--keep-free", action="store_true", help="keep lines with a price of 0")
+    cleaning.add_argument("--time-zone", default="UTC", metavar="ZONE", help="of times without one (default: UTC)")
+    cleaning.add_argument(
+        "--min-user-items", type=positive_int, default=1, metavar="N", help="users with fewer items are left out"
+    )
+    cleaning.add_argument(
+        "--min-item-users", type=positive_int, default=1, metavar="N", help="items with fewer users are left out"
+    )
+    cleaning.add_argument("--strict", action="store_true", help="raise for bad rows and unknown event types")
+    weights = parser.add_argument_group("what an event counts")
+    weights.add_argument(
+        "--weight", action="append", default=[], metavar="EVENT=NUMBER",
+        help="by its type, e.g. --weight view=1 --weight purchase=5",
+    )  # fmt: skip
+    weights.add_argument("--by", choices=("value", "quantity", "amount"), help="times this column")
+    weights.add_argument("--half-life", metavar="SPAN", help="halved after each such span, e.g. 60d, 8w")
+    weights.add_argument("--log", action="store_true", help="log(1 + sum) of a pair's events instead of the sum")
+    weights.add_argument("--cap", type=float, metavar="NUMBER", help="at most this for a pair")
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the hyper-parameters of the matrix factorization."""
+    model = parser.add_argument_group("model")
+    model.add_argument("--objective", choices=("ials", "implicit"), default="ials", help="default: ials")
+    model.add_argument("--factors", type=positive_int, default=64, metavar="N", help="default: 64")
+    model.add_argument("--iterations", type=positive_int, default=15, metavar="N", help="default: 15")
+    model.add_argument("--regularization", type=float, metavar="X", help="default: 0.003 (ials), 0.01 (implicit)")
+    model.add_argument("--unobserved-weight", type=float, metavar="X", help="ials: weight of every pair (default: 0.3)")
+    model.add_argument(
+        "--alpha", type=float, default=1.0, metavar="X", help="confidence per unit of weight (default: 1)"
+    )
+    model.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    model.add_argument("--threads", type=int, default=0, metavar="N", help="default: all CPUs")
+
+
+def model_parameters(args: argparse.Namespace) -> dict[str, Any]:
+    """Keyword arguments of AlternatingLeastSquares."""
+    ials = args.objective == "ials"
+    parameters: dict[str, Any] = {
+        "factors": args.factors, "iterations": args.iterations, "objective": args.objective, "alpha": args.alpha,
+        "random_state": args.seed, "num_threads": args.threads,
+        "regularization": args.regularization if args.regularization is not None else (0.003 if ials else 0.01),
+    }  # fmt: skip
+    if ials:
+        parameters["unobserved_weight"] = 0.3 if args.unobserved_weight is None else args.unobserved_weight
+    elif args.unobserved_weight is not None:
+        raise InvalidArgument("--unobserved-weight: only means something with --objective ials")
+    return parameters
+
+
+def open_events(args: argparse.Namespace) -> Events:
+    """Reads and cleans the log that the options describe, and prints what was dropped and why."""
+    columns = {name: getattr(args, name) for name in COLUMNS if getattr(args, name) is not None}
+    weights = _weights(args)
+    with step("reading the log"):
+        events = read_events(
+            args.events, **columns, drop_where=_patterns(args.drop), keep_free=args.keep_free, time_zone=args.time_zone,
+            event_types=list(weights) if weights and args.strict else None, strict=args.strict,
+        )  # fmt: skip
+    print(events.report)
+    return events
+
+
+def weigh(args: argparse.Namespace, events: Events, **maps: Any) -> Interactions:
+    """The interactions of ``events`` under the options' weights; ``maps`` as of Events.interactions."""
+    support = {} if maps else {"min_user_items": args.min_user_items, "min_item_users": args.min_item_users}
+    return events.interactions(
+        weights=_weights(args) or None, by=args.by, half_life=args.half_life, log=args.log, cap=args.cap,
+        strict=args.strict, **support, **maps,
+    )  # fmt: skip
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    name, found, value = text.partition("=")
+    if not found or not name or not value:
+        raise InvalidArgument(f"{option}: expected NAME=VALUE; got {text!r}")
+    return name, value
+
+
+def _patterns(drops: list[str]) -> dict[str, list[str]]:
+    out: dict[str, list[str]] = {}
+    for text in drops:
+        column, pattern = _pair(text, "--drop")
+        out.setdefault(column, []).append(pattern)
+    return out
+
+
+def _weights(args: argparse.Namespace) -> dict[str, float]:
+    out = {}
+    for text in args.weight:
+        kind, value = _pair(text, "--weight")
+        try:
+            out[kind] = float(value)
+        except ValueError:
+            raise InvalidArgument(f"--weight: expected a number for {kind!r}; got {value!r}") from None
+    return out

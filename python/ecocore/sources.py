@@ -1,0 +1,420 @@
+"""Where rows come from: files (CSV, JSON lines, Parquet), Arrow tables and streams, DataFrames, dicts of arrays.
+
+A source says what columns it has and puts the asked ones into a table of the database. Text formats give every column
+as text, so that an id such as "00123" arrives as it was written; what a text means is decided later, in one place.
+"""
+
+from __future__ import annotations
+
+import csv
+import glob
+import gzip
+import io
+import json
+import os
+import sys
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from .database import Database, first_line, identifier, literal
+from .errors import EcocoreError, FormatError, InvalidArgument
+
+__all__ = ["Source", "open_source"]
+
+_SUFFIXES = {
+    ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "json", ".ndjson": "json", ".json": "json",
+    ".parquet": "parquet", ".pq": "parquet",
+}  # fmt: skip
+_FORMATS = ("csv", "json", "parquet")
+_SEPARATORS = ",\t;|"
+_JSON_SAMPLE = 1000  # lines looked at to know the names of fields
+
+
+@dataclass
+class Source:
+    """What :func:`open_source` found. ``text``: every column comes as VARCHAR, as written in the file."""
+
+    label: str
+    columns: list[str]
+    text: bool = False
+    bad_rows: int = 0
+    bad_example: dict[str, Any] | None = None
+    row_order: str = "rowid"  # SQL over the staged table: where a row stands in the source
+    _twice: set[str] = field(default_factory=set)
+
+    def require(self, argument: str, column: Any) -> None:
+        """Raises unless the column is there, once."""
+        if not isinstance(column, str):
+            raise InvalidArgument(f"{argument}: expected the name of a column; got {column!r}")
+        if column not in self.columns:
+            known = ", ".join(self.columns)
+            hint = argument if argument.startswith("drop_where") else f"{argument}="
+            raise InvalidArgument(
+                f"{argument}: there is no column {column!r} in {self.label}; it has: {known}; set {hint} to one of them"
+            )
+        if column in self._twice:
+            raise InvalidArgument(f"{argument}: {self.label} has several columns {column!r}; rename all but one")
+
+    def stage(self, db: Database, table: str, columns: Mapping[str, str]) -> None:
+        """Makes ``table`` with the columns ``{name there: name in the source}``, in the order of ``row_order``.
+
+        The table is a view where the source can be scanned again at no cost. Afterwards ``bad_rows`` counts the rows
+        that could not be read at all.
+        """
+        raise NotImplementedError
+
+
+def open_source(
+    db: Database, source: Any, *, format: str | None = None, sep: str | None = None, encoding: str = "utf-8"
+) -> Source:
+    """The source behind a path, a pattern, a list of them, or a table in memory."""
+    if isinstance(source, (str, os.PathLike)) or (
+        isinstance(source, (list, tuple)) and source and all(isinstance(p, (str, os.PathLike)) for p in source)
+    ):
+        paths = _expand(source)
+        if format is not None and format not in _FORMATS:
+            raise InvalidArgument(f"format: expected one of {', '.join(_FORMATS)}; got {format!r}")
+        kinds = {format or _guess_format(p) for p in paths}
+        if len(kinds) > 1:
+            raise InvalidArgument(
+                f"source: expected files of one format; got {', '.join(sorted(kinds))}; read them apart"
+            )
+        kind = kinds.pop()
+        for path in paths:
+            if os.path.getsize(path) == 0:
+                raise FormatError(f"{path}: the file is empty; expected {kind} with a header and rows")
+        if kind == "parquet":
+            return _Parquet(db, paths)
+        return _Csv(paths, sep, encoding) if kind == "csv" else _Json(paths).look(db)
+    return _Memory(db, source)
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+def _expand(source: Any) -> list[str]:
+    """Existing files, in order: a name that exists is meant as it is, another one is taken as a pattern."""
+    out: list[str] = []
+    for given in source if isinstance(source, (list, tuple)) else [source]:
+        path = os.fspath(given)
+        if isinstance(path, bytes):
+            path = os.fsdecode(path)
+        path = os.path.expanduser(path)
+        if os.path.isdir(path):
+            raise InvalidArgument(f"source: {path} is a folder; name its files, e.g. {os.path.join(path, '*.parquet')}")
+        found = (
+            [path] if os.path.exists(path) else sorted(p for p in glob.glob(path, recursive=True) if os.path.isfile(p))
+        )
+        if not found:
+            what = "no file matches the pattern" if glob.has_magic(path) else "there is no file"
+            raise InvalidArgument(f"source: {what} {path} (working folder {os.getcwd()}); check the path")
+        out += found
+    return out
+
+
+def _label(paths: list[str]) -> str:
+    return paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+
+
+def _guess_format(path: str) -> str:
+    name = path.lower()
+    for packed in (".gz", ".zst"):
+        name = name.removesuffix(packed)
+    by_name = _SUFFIXES.get(os.path.splitext(name)[1])
+    if by_name:
+        return by_name
+    with open(path, "rb") as f:
+        if f.read(4) == b"PAR1":
+            return "parquet"
+    start = b"".join(islice(_lines(path), 1)).lstrip()
+    return "json" if start[:1] in (b"{", b"[") else "csv"
+
+
+def _packing(path: str) -> str:
+    """DuckDB's name of a file's compression, from its first bytes."""
+    with open(path, "rb") as f:
+        magic = f.read(6)
+    if magic[:2] == b"\x1f\x8b":
+        return "gzip"
+    if magic[:4] == b"\x28\xb5\x2f\xfd":
+        return "zstd"
+    for start, name in ((b"BZh", "bzip2"), (b"\xfd7zXZ\x00", "xz"), (b"PK\x03\x04", "zip")):
+        if magic.startswith(start):
+            raise FormatError(f"{path}: {name} files are not read; unpack it, or pack it with gzip")
+    return "none"
+
+
+def _open(path: str) -> BinaryIO:
+    return gzip.open(path) if _packing(path) == "gzip" else open(path, "rb")  # type: ignore[return-value]
+
+
+def _lines(path: str) -> Iterator[bytes]:
+    """The lines of a text file, unpacked; a file that is cut short raises FormatError."""
+    if _packing(path) == "zstd":
+        return
+    try:
+        with _open(path) as f:
+            yield from f
+    except (EOFError, OSError, zlib.error) as e:
+        raise _damaged(path, e) from None
+
+
+def _damaged(path: str, error: Exception) -> FormatError:
+    return FormatError(
+        f"{path}: cannot be read: {first_line(error)}; it may be cut short or damaged: fetch or write it again"
+    )
+
+
+def _pattern(path: str) -> str:
+    """A path as DuckDB takes it, with the characters of patterns made literal."""
+    for magic in "[*?":
+        path = path.replace(magic, "\0" if magic == "[" else f"[{magic}]")
+    return path.replace("\0", "[[]")
+
+
+def _list(paths: list[str]) -> str:
+    return "[" + ", ".join(literal(_pattern(os.path.abspath(p))) for p in paths) + "]"
+
+
+def _create(db: Database, label: str, kind: str, table: str, query: str) -> None:
+    try:
+        db.run(f"CREATE OR REPLACE {kind} {table} AS {query}")
+    except db.Error as e:
+        if "Out of Memory" in str(e):
+            raise EcocoreError(f"{label}: {first_line(e)}; raise memory_limit") from None
+        raise _damaged(label, e) from None
+
+
+class _Csv(Source):
+    """CSV with a header line. A row of another width, or not in the encoding, is bad: counted and left out."""
+
+    def __init__(self, paths: list[str], sep: str | None, encoding: str) -> None:
+        if sep is not None and (not isinstance(sep, str) or len(sep) != 1):
+            raise InvalidArgument(f"sep: expected one character; got {sep!r}")
+        known = {"utf-8": "utf-8", "utf8": "utf-8", "latin-1": "latin-1", "latin1": "latin-1", "utf-16": "utf-16"}
+        if encoding.lower() not in known:
+            raise InvalidArgument(f"encoding: expected utf-8, latin-1 or utf-16; got {encoding!r}")
+        self.encoding = known[encoding.lower()]
+        # Files of one header and packing are read together; the columns of others may come in another order.
+        self.groups: dict[tuple[tuple[str, ...], str, str], list[str]] = {}
+        for path in paths:
+            header, found = self._header(path, sep)
+            self.groups.setdefault((tuple(header), found, _packing(path)), []).append(path)
+        first = next(iter(self.groups))[0]
+        super().__init__(_label(paths), list(first), text=True)
+        for names, _, _ in self.groups:
+            self._twice |= {name for name in names if names.count(name) > 1}
+
+    def _header(self, path: str, sep: str | None) -> tuple[list[str], str]:
+        if _packing(path) == "zstd":
+            raise FormatError(f"{path}: zstd-packed CSV is not read; unpack it, or pack it with gzip")
+        first = b"".join(islice(_lines(path), 1))
+        try:
+            line = first.decode("utf-8-sig" if self.encoding == "utf-8" else self.encoding, "replace").rstrip("\r\n")
+        except UnicodeError as e:
+            raise FormatError(f"{path}: the header is not {self.encoding}: {e}; set encoding=") from None
+        if not line.strip():
+            raise FormatError(f"{path}: the first line is empty; expected a header with the names of the columns")
+        if "\0" in line and self.encoding != "utf-16":
+            raise FormatError(f"{path}: this is not text in {self.encoding}; set encoding= or format=")
+        found = sep or max(_SEPARATORS, key=line.count)
+        return next(csv.reader(io.StringIO(line), delimiter=found)), found
+
+    def stage(self, db: Database, table: str, columns: Mapping[str, str]) -> None:
+        parts = []
+        for i, ((header, sep, packing), paths) in enumerate(self.groups.items()):
+            lost = [name for name in columns.values() if name not in header]
+            if lost:
+                raise InvalidArgument(
+                    f"{paths[0]}: there is no column {lost[0]!r}, which {self.label} has; read it apart"
+                )
+            # Columns are known by place: SQL takes "User" and "user" for the same name.
+            types = ", ".join(f"'c{at}': 'VARCHAR'" for at in range(len(header)))
+            picked = ", ".join(f"c{header.index(old)} AS {identifier(new)}" for new, old in columns.items())
+            parts.append(
+                f"SELECT {picked} FROM read_csv({_list(paths)}, auto_detect=false, header=true, delim={literal(sep)},"
+                f" quote='\"', escape='\"', columns={{{types}}}, compression={literal(packing)},"
+                f" encoding={literal(self.encoding)},"
+                f" store_rejects=true, rejects_table='rejects_{i}', rejects_scan='reject_files_{i}', rejects_limit=0)"
+            )
+        _create(db, self.label, "TABLE", table, " UNION ALL ".join(parts))
+        for i in range(len(self.groups)):
+            count = db.run(f"SELECT count(DISTINCT (file_id, line)) FROM rejects_{i}")[0][0]
+            self.bad_rows += count
+            if count and self.bad_example is None:
+                at, text, why, file = db.run(
+                    f"SELECT line, csv_line, error_message, file_path FROM rejects_{i} JOIN reject_files_{i}"
+                    " USING (scan_id, file_id) ORDER BY file_id, line LIMIT 1"
+                )[0]
+                self.bad_example = {
+                    "file": file,
+                    "line": at,
+                    "text": (text or "").strip()[:200],
+                    "error": first_line(Exception(why)),
+                }
+            db.run(f"DROP TABLE rejects_{i}")
+            db.run(f"DROP TABLE reject_files_{i}")
+
+
+class _Json(Source):
+    """JSON lines (an object a line; another line is bad) or a file that is one array of objects."""
+
+    def __init__(self, paths: list[str]) -> None:
+        self.paths = paths
+        shapes = {path: self._shape(path) for path in paths}
+        if len(set(shapes.values())) > 1:
+            raise InvalidArgument("source: some files are JSON lines and some are arrays; read them apart")
+        self.shape = shapes[paths[0]]
+        super().__init__(_label(paths), [], text=True)
+
+    @staticmethod
+    def _shape(path: str) -> str:
+        for line in _lines(path):
+            if line.strip():
+                return "array" if line.lstrip().startswith(b"[") else "newline_delimited"
+        return "newline_delimited"
+
+    def _scan(self) -> str:
+        lenient = ", ignore_errors=true" if self.shape == "newline_delimited" else ""
+        shape = f"format='{self.shape}', records='false', columns={{'json': 'JSON'}}"
+        return f"read_json({_list(self.paths)}, {shape}{lenient})"
+
+    def look(self, db: Database) -> _Json:
+        sample = f"(SELECT json FROM {self._scan()} LIMIT {_JSON_SAMPLE})"
+        try:
+            rows = db.run(f"SELECT json_keys(json) FROM {sample} WHERE json_type(json) = 'OBJECT'")
+        except db.Error as e:
+            raise _damaged(self.label, e) from None
+        self.columns = list(dict.fromkeys(name for (names,) in rows for name in names))
+        if not self.columns:
+            raise FormatError(f"{self.label}: none of the first lines is a JSON object; expected one object a line")
+        return self
+
+    def stage(self, db: Database, table: str, columns: Mapping[str, str]) -> None:
+        pointers = [literal("/" + name.replace("~", "~0").replace("/", "~1")) for name in columns.values()]
+        picked = ", ".join(f"v[{at + 1}] AS {identifier(new)}" for at, new in enumerate(columns))
+        good = "json_type(json) = 'OBJECT'"
+        values = f"CASE WHEN {good} THEN json_extract_string(json, [{', '.join(pointers)}]) END AS v"
+        query = (
+            f"SELECT {picked}, NOT coalesce(ok, false) AS bad FROM (SELECT {values}, {good} AS ok FROM {self._scan()})"
+        )
+        _create(db, self.label, "TABLE", table, query)
+        self.bad_rows = db.run(f"SELECT count(*) FROM {table} WHERE bad")[0][0]
+        if self.bad_rows:
+            db.run(f"DELETE FROM {table} WHERE bad")
+            self.bad_example = self._first_bad()
+        db.run(f"ALTER TABLE {table} DROP COLUMN bad")
+
+    def _first_bad(self) -> dict[str, Any] | None:
+        for path in self.paths:
+            for at, line in enumerate(_lines(path), 1):
+                why = "not an object"
+                try:
+                    if not line.strip() or isinstance(json.loads(line), dict):
+                        continue
+                except ValueError as e:
+                    why = str(e)
+                return {"file": path, "line": at, "text": line.decode("utf-8", "replace").strip()[:200], "error": why}
+        return None
+
+
+class _Parquet(Source):
+    """Parquet files, read where they lie."""
+
+    def __init__(self, db: Database, paths: list[str]) -> None:
+        self.paths = paths
+        for path in paths:
+            try:
+                columns = list(db.describe(f"SELECT * FROM read_parquet({_list([path])})"))
+            except db.Error as e:
+                raise _damaged(path, e) from None
+            if path == paths[0]:
+                super().__init__(_label(paths), columns)
+            else:
+                self.columns = [name for name in self.columns if name in columns]
+
+    def stage(self, db: Database, table: str, columns: Mapping[str, str]) -> None:
+        picked = ", ".join(f"{identifier(old)} AS {identifier(new)}" for new, old in columns.items())
+        many = "true" if len(self.paths) > 1 else "false"
+        scan = f"read_parquet({_list(self.paths)}, union_by_name={many}, filename=true, file_row_number=true)"
+        _create(
+            db,
+            self.label,
+            "VIEW",
+            table,
+            f"SELECT {picked}, {{'f': filename, 'n': file_row_number}} AS row_order FROM {scan}",
+        )
+        self.row_order = "row_order"
+
+
+# ---- tables in memory ------------------------------------------------------------------------------------------------
+class _Stream:
+    """Only the Arrow PyCapsule interface of an object, so that DuckDB needs none of the library behind it."""
+
+    def __init__(self, table: Any) -> None:
+        self.table = table
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
+class _Memory(Source):
+    """A DataFrame, an Arrow table or stream, or a dict of 1-D arrays; copied into the database once."""
+
+    def __init__(self, db: Database, table: Any) -> None:
+        pandas = sys.modules.get("pandas")
+        if isinstance(table, Mapping):
+            table, label = _as_arrays(table), "the dict of arrays"
+        elif pandas is not None and isinstance(table, pandas.DataFrame):
+            table, label = table.set_axis([str(name) for name in table.columns], axis=1), "the DataFrame"
+        elif hasattr(table, "__arrow_c_stream__"):
+            table, label = _Stream(table), f"the {type(table).__name__}"
+        else:
+            raise InvalidArgument(
+                "source: expected a path or list of paths, an Arrow table (__arrow_c_stream__), a DataFrame or a dict"
+                f" of arrays; got {type(table).__name__}"
+            )
+        self.table = table
+        try:
+            db.register("source", table)
+            columns = list(db.describe("source"))
+        except db.Error as e:
+            raise InvalidArgument(f"source: DuckDB cannot read {label}: {first_line(e)}") from None
+        finally:
+            db.unregister("source")
+        super().__init__(label, columns)
+
+    def stage(self, db: Database, table: str, columns: Mapping[str, str]) -> None:
+        picked = ", ".join(f"{identifier(old)} AS {identifier(new)}" for new, old in columns.items())
+        db.register("source", self.table)
+        try:
+            db.run(f"CREATE OR REPLACE TABLE {table} AS SELECT {picked} FROM source")
+        except db.Error as e:
+            raise InvalidArgument(f"source: DuckDB cannot read {self.label}: {first_line(e)}") from None
+        finally:
+            db.unregister("source")
+            self.table = None
+
+
+def _as_arrays(table: Mapping[Any, Any]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, values in table.items():
+        a = np.asarray(values)
+        if a.ndim != 1:
+            raise InvalidArgument(f"source: column {name!r}: expected a 1-D array; got shape {a.shape}")
+        if a.dtype.kind == "M":
+            a = a.astype("datetime64[us]")
+        elif a.dtype.kind in "UT":
+            a = a.astype(object)
+        elif a.dtype.kind == "f" and a.dtype != np.float32:
+            a = a.astype(np.float64)
+        out[str(name)] = np.ascontiguousarray(a)
+    if not out:
+        raise InvalidArgument("source: the dict has no columns")
+    sizes = {name: a.size for name, a in out.items()}
+    if len(set(sizes.values())) > 1:
+        raise InvalidArgument(f"source: expected columns of one length; got {sizes}")
+    return out
