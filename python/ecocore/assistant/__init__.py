@@ -6,8 +6,8 @@ from .assistant import Assistant, Entry, Handoff, Recorder, Reply
 from .evidence import Evidence, unbacked
 from .privacy import mask
 from .protocols import NLU, Backend, Case, Money, Order, OrderLine, Parse, Product, Recommender, Refund, Slot
-from .recommend import FactorRecommender
-from .sqlite_shop import SQLiteShop, demo_shop
+from .recommend import ShopRecommender
+from .sqlite_shop import SQLiteShop, demo_recommender, demo_shop
 
 __all__ = [
     "NLU",
@@ -16,7 +16,6 @@ __all__ = [
     "Case",
     "Entry",
     "Evidence",
-    "FactorRecommender",
     "Handoff",
     "Money",
     "Order",
@@ -28,7 +27,9 @@ __all__ = [
     "Refund",
     "Reply",
     "SQLiteShop",
+    "ShopRecommender",
     "Slot",
+    "demo_recommender",
     "demo_shop",
     "mask",
     "unbacked",

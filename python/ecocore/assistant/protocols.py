@@ -152,8 +152,8 @@ class Backend(Protocol):
 
 
 class Recommender(Protocol):
-    """Where recommendations come from: :class:`ecocore.assistant.FactorRecommender` over ALS factors, or the shop's
-    own. Called by many threads at once."""
+    """Where recommendations come from: :class:`ecocore.assistant.ShopRecommender` over a trained ``ecocore.Shop``, or
+    the shop's own. Called by many threads at once."""
 
     def recommend(self, user: str, k: int, *, allow: Collection[str] | None = None) -> Sequence[tuple[str, float]]:
         """Up to k (product id, score) for a user, best first, of the allowed products only. Unknown users get what is

@@ -13,10 +13,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ..als import AlternatingLeastSquares
+from ..interactions import Interactions
+from ..shop import Shop
 from ..starter import FOLDER, read_json
 from .protocols import Case, Money, Order, OrderLine, Product, Refund
+from .recommend import ShopRecommender
 
-__all__ = ["DEMO_USERS", "SQLiteShop", "demo_shop"]
+__all__ = ["DEMO_USERS", "SQLiteShop", "demo_recommender", "demo_shop"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS products (
@@ -206,23 +212,19 @@ def _demo_order(order_id: str, today: dt.date, age: int, products: list[Product]
     return Order(order_id, status, placed, due, total, lines, carrier, tracking, delivered, refund)
 
 
-def demo_factors(shop: SQLiteShop, *, seed: int = 7, factors: int = 8) -> tuple[list[str], list[str], Any, Any, Any]:
-    """(user ids, product ids, user factors, item factors, popularity) from purchases drawn by the seed: each customer
-    likes a category or two. Factors by truncated SVD of the purchase counts."""
-    import numpy as np
-
+def demo_recommender(shop: SQLiteShop, *, seed: int = 7) -> ShopRecommender:
+    """Recommendations for the demo: ALS over purchases drawn by the seed, where each customer likes two kinds of
+    products best."""
     random_ = np.random.default_rng(seed)
     products = list(shop.products())
     categories = sorted({p.category for p in products})
-    users = list(DEMO_USERS) + [f"guest{i}" for i in range(192)]
-    counts = np.zeros((len(users), len(products)))
-    for u in range(len(users)):
-        liked = random_.choice(len(categories), 2, replace=False)
-        weights = np.array([6.0 if categories.index(p.category) in liked else 1.0 for p in products])
-        bought = random_.choice(len(products), 12, p=weights / weights.sum())
-        np.add.at(counts[u], bought, 1)
-    left, values, right = np.linalg.svd(counts, full_matrices=False)
-    root = np.sqrt(values[:factors])
-    user_factors = (left[:, :factors] * root).astype(np.float32)
-    item_factors = (right[:factors].T * root).astype(np.float32)
-    return users, [p.id for p in products], user_factors, item_factors, counts.sum(0)
+    users = [*DEMO_USERS, *(f"guest{i}" for i in range(400))]
+    bought: list[tuple[str, str]] = []
+    for user in users:
+        liked = [categories[i] for i in random_.choice(len(categories), 2, replace=False)]
+        weights = np.array([12.0 if p.category in liked else 1.0 for p in products])
+        chosen = random_.choice(len(products), 8, replace=False, p=weights / weights.sum())
+        bought += [(user, products[i].id) for i in chosen]
+    history = Interactions.from_arrays([u for u, _ in bought], [p for _, p in bought])
+    model = AlternatingLeastSquares(factors=8, iterations=10, random_state=seed, num_threads=1)
+    return ShopRecommender(Shop(model.fit(history, show_progress=False), history))

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import EcocoreError
-from . import demo, evaluate, info, recommend, train
+from . import chat, demo, evaluate, feedback, info, recommend, train
 
 __all__ = ["main"]
 
-COMMANDS = (demo, train, recommend, evaluate, info)
+COMMANDS = (demo, train, recommend, evaluate, chat, feedback, info)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -128,9 +128,9 @@ def judge(
 
     The gold set, labelled by people and never trained on: the candidate is right at least as often, and the lower bound
     of the paired bootstrap interval of its gain is not below ``-tolerance``. The log: the doubly robust estimate of
-    what the candidate would have earned is above what was earned, again with a lower bound not below ``-tolerance``. With
-    fewer than ``least_rated`` rated replies, or an effective sample below a tenth of them, the log says nothing and the
-    candidate stays out.
+    what the candidate would have earned is above what was earned, again with a lower bound not below ``-tolerance``.
+    With fewer than ``least_rated`` rated replies, or an effective sample below a tenth of them, the log says nothing
+    and the candidate stays out.
     """
     if not gold:
         raise InvalidArgument("gold: expected labelled examples that no model was trained on; got none")

@@ -31,7 +31,8 @@ CREATE TABLE IF NOT EXISTS replies (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at REAL NOT NULL, user TEXT NOT NULL, model TEXT NOT NULL,
     text TEXT NOT NULL, language TEXT NOT NULL, intent TEXT NOT NULL, confidence REAL NOT NULL, outcome TEXT NOT NULL,
     intents TEXT NOT NULL, action TEXT NOT NULL, actions TEXT NOT NULL, template TEXT NOT NULL,
-    variant INTEGER NOT NULL, variants TEXT NOT NULL, answer TEXT NOT NULL, evidence TEXT NOT NULL, handoff TEXT, follows TEXT NOT NULL);
+    variant INTEGER NOT NULL, variants TEXT NOT NULL, answer TEXT NOT NULL, evidence TEXT NOT NULL, handoff TEXT,
+    follows TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS ratings (
     seq INTEGER PRIMARY KEY, reply TEXT NOT NULL REFERENCES replies (id), at REAL NOT NULL, kind TEXT NOT NULL,
     value TEXT NOT NULL);
