@@ -28,7 +28,7 @@ from .values import Value, ValueFinder
 
 __all__ = ["Assistant", "Entry", "Handoff", "Recorder", "Reply"]
 
-_FAQ_ENOUGH = 0.45
+_FAQ_ENOUGH = 0.38
 """Cosine from which an FAQ entry answers a question that no intent covers (see tests/assistant/test_faq.py)."""
 _OFFERED = 3  # intents in a question back
 _PATIENCE = 2  # turns without an answer, or angry ones, before a person takes over

@@ -14,7 +14,7 @@ MAX_CHARACTERS = 2000
 """Longer texts are cut here before anything looks at them, so that the time per reply is bounded."""
 
 _CJK = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
-_LATIN_WORD = re.compile(r"[A-Za-z\u00c0-\u024f]{2,}")
+_LATIN_WORD = re.compile(r"(?<![A-Za-z0-9])[A-Za-z\u00c0-\u024f]{2,}(?![0-9])")
 
 
 def clean(text: str | bytes) -> str:
@@ -42,11 +42,12 @@ def detect(text: str, default: str) -> str:
     go to the language that says more.
     """
     cjk = len(_CJK.findall(text))
-    latin = len(_LATIN_WORD.findall(text))
+    words = _LATIN_WORD.findall(text)
+    latin = len(words)
     if not cjk and not latin:
         return default
-    if not cjk and latin == 1 and len(text) <= 3:
-        return default  # "XL", "ok": says nothing about the language
+    if not cjk and latin == 1 and len(words[0]) <= 3:
+        return default  # "XL", "ok", "EC 204815": says nothing about the language
     return "zh" if cjk >= 2 * latin or (cjk and default == "zh") else "en"
 
 

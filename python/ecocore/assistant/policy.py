@@ -117,14 +117,16 @@ class Policy:
         return Draft(f"say.handoff.{reason}", {}, handoff=reason)
 
     # ---- orders ----
-    def _order_of(self, user: str, frame: Frame, fits: Callable[[Order], bool]) -> Order | Draft:
+    def _order_of(self, user: str, frame: Frame, state: State, fits: Callable[[Order], bool]) -> Order | Draft:
         """The order that is meant: the one named, or the only one that fits; else a question for it."""
         if asked := frame.slots.get("order_id"):
             order = self._backend.order(user, asked)
             if order is not None:
                 return order
             del frame.slots["order_id"]
-            return Draft("order.not_found", {"asked": Fact("user", "order_id", asked)}, "order_id")
+            # An order that was only carried over and is gone by now was not asked for.
+            if asked != state.recent.pop("order_id", None):
+                return Draft("order.not_found", {"asked": Fact("user", "order_id", asked)}, "order_id")
         orders = list(self._backend.orders(user, _ORDERS))
         if not orders:
             return Draft("order.none")
@@ -135,7 +137,7 @@ class Policy:
         return Draft("ask.which_order", {"orders": self._order_lines(shown)}, "order_id")
 
     def _order_status(self, user: str, frame: Frame, state: State) -> Draft:
-        order = self._order_of(user, frame, lambda o: o.status in ("placed", "packed", "shipped"))
+        order = self._order_of(user, frame, state, lambda o: o.status in ("placed", "packed", "shipped"))
         if isinstance(order, Draft):
             return order
         state.recent["order_id"] = order.id
@@ -146,7 +148,7 @@ class Policy:
         return Draft("order.list", {"orders": self._order_lines(orders)}) if orders else Draft("order.none")
 
     def _refund_status(self, user: str, frame: Frame, state: State) -> Draft:
-        order = self._order_of(user, frame, lambda o: o.refund is not None)
+        order = self._order_of(user, frame, state, lambda o: o.refund is not None)
         if isinstance(order, Draft):
             return order
         state.recent["order_id"] = order.id
@@ -165,7 +167,7 @@ class Policy:
             day = order.delivered
             return days is not None and day is not None and (state_day(frame) - day).days > days
 
-        order = self._order_of(user, frame, lambda o: o.status in intent["when"] and not over(o))
+        order = self._order_of(user, frame, state, lambda o: o.status in intent["when"] and not over(o))
         if isinstance(order, Draft):
             return order
         frame.slots["order_id"] = state.recent["order_id"] = order.id

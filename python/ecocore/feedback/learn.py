@@ -39,6 +39,7 @@ def lessons(
         noise: the share of thumbs that are flipped.
     """
     votes: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    voters: Counter[str] = Counter()
     first: dict[str, tuple[str, bool]] = {}
     given: Counter[str] = Counter()
     for record in records:
@@ -49,19 +50,20 @@ def lessons(
             given[record.user] += 1
             if given[record.user] <= per_user:
                 votes[key][record.label] += 1.0
+                voters[key] += 1
                 first[key] = (first.get(key, (record.text, True))[0], True)
         elif thumbs and record.thumb is not None and record.action not in ("ask", "none"):
             given[record.user] += 1
             if given[record.user] <= per_user:
                 first.setdefault(key, (record.text, False))
+                voters[key] += 1
                 for intent, p in posterior(record.intents, record.action, record.thumb, noise).items():
                     votes[key][intent] += p
     examples: list[Example] = []
     for key, (text, named) in first.items():
         ranked = sorted(votes[key].items(), key=lambda v: (-v[1], v[0]))
-        total = sum(v for _, v in ranked)
         clear = len(ranked) == 1 or ranked[0][1] > ranked[1][1]
-        if clear and (named or ranked[0][1] / total >= certainty):
+        if clear and (named or ranked[0][1] / voters[key] >= certainty):
             examples.append(Example(text, ranked[0][0]))
     return examples
 
