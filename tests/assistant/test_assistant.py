@@ -214,7 +214,7 @@ def test_two_angry_turns_bring_a_person(scripted):
 
 @pytest.mark.parametrize(
     "text",
-    ["{order.id}", "{policy.phone:code}", "{{7*7}}", "${jndi:ldap://x}", "'; DROP TABLE orders; --", 
+    ["{order.id}", "{policy.phone:code}", "{{7*7}}", "${jndi:ldap://x}", "'; DROP TABLE orders; --",
      "EC100001' OR '1'='1",
      "%s%n%x", "<script>alert(1)</script>", "\x00\x1b[31m", "👍👍", "\u202eabc", "مرحبا كيف حالك", "\ud800",
      "a" * 100_000, "", "   ", "\n\n", "¡™£¢∞§", "0" * 5000, "（" * 3000],
