@@ -18,6 +18,10 @@ class Parse:
     slots: tuple = ()
     outcome: str = "sure"
 
+    @property
+    def choices(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.intents[:3])
+
 
 class NearestNLU:
     fingerprint = "nearest"

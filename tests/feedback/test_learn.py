@@ -85,7 +85,7 @@ def test_the_posterior_is_bayes():
 def test_replaying_the_log_gives_the_same_bytes(tmp_path, log):
     def train(examples, *, out):
         out.mkdir()
-        (out / "model.json").write_text(json.dumps([list(e) for e in examples]))
+        (out / "model.json").write_text(json.dumps([[e["text"], e["intent"]] for e in examples]))
 
     base = [Example("hello", "greeting"), Example("bye", "bye")]
     for i in range(30):

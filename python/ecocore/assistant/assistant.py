@@ -30,7 +30,7 @@ __all__ = ["Assistant", "Entry", "Handoff", "Recorder", "Reply"]
 
 _FAQ_ENOUGH = 0.38
 """Cosine from which an FAQ entry answers a question that no intent covers (see tests/assistant/test_faq.py)."""
-_OFFERED = 3  # intents in a question back
+_OFFERED = 3  # intents in a question back, at most
 _PATIENCE = 2  # turns without an answer, or angry ones, before a person takes over
 _ANGER = re.compile(
     r"\b(?:shit\w*|fuck\w*|damn|stupid|idiots?|useless|ridiculous|worst|scam\w*|wtf|bullshit|hell)\b"
@@ -345,9 +345,11 @@ class Assistant:
         # A plain yes or no is nobody's concern; it is not offered.
         candidates = [
             (name, p)
-            for name, p in turn.parse.intents[:_OFFERED]
-            if p > 0 and self._policy.intents.get(name, {"action": "deny"})["action"] not in ("affirm", "deny")
-        ]
+            for name, p in turn.parse.intents
+            if p > 0
+            and name in turn.parse.choices
+            and self._policy.intents.get(name, {"action": "deny"})["action"] not in ("affirm", "deny")
+        ][:_OFFERED]
         if turn.outcome == "sure" and turn.intent in self._policy.intents:
             turn.action, turn.actions = turn.intent, {turn.intent: 1.0}
         elif turn.outcome == "ask" and candidates:

@@ -43,7 +43,7 @@ class Slot(Protocol):
 
 class Parse(Protocol):
     """What was understood. ``outcome`` is ``"sure"``, ``"ask"`` or ``"out_of_scope"``; ``intents`` are (name,
-    probability), best first."""
+    probability), best first; ``choices`` are those to ask about."""
 
     @property
     def intent(self) -> str: ...
@@ -51,6 +51,8 @@ class Parse(Protocol):
     def confidence(self) -> float: ...
     @property
     def intents(self) -> Sequence[tuple[str, float]]: ...
+    @property
+    def choices(self) -> Sequence[str]: ...
     @property
     def slots(self) -> Sequence[Slot]: ...
     @property

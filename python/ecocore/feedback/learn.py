@@ -93,14 +93,14 @@ def retrain(
     deterministic, the same bytes.
 
     Args:
-        train: ``ecocore.train.nlu``: called as ``train(examples, out=out)``.
+        train: ``ecocore.train.nlu``: called as ``train(examples, out=out)``, with mappings of text, intent and slots.
         repeat: how often each lesson is put in.
         options: of :func:`lessons`.
     """
     learnt = lessons(records, **options)
     known = {(fold(e.text), e.intent) for e in base}
     new = [e for e in learnt if (fold(e.text), e.intent) not in known]
-    train([*base, *(e for e in new for _ in range(repeat))], out=Path(out))
+    train([e._asdict() for e in (*base, *(e for e in new for _ in range(repeat)))], out=Path(out))
     return new
 
 
