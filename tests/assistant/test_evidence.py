@@ -6,7 +6,7 @@ import datetime as dt
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecocore.assistant.evidence import Evidence, chinese_number, facts, unbacked
@@ -74,6 +74,7 @@ def test_product_names_need_evidence():
     assert unbacked("a smug look", [], names) == []
 
 
+@settings(deadline=None)
 @given(st.decimals(0, 99999, places=2), st.integers(0, 10**6), st.dates(dt.date(1990, 1, 1), dt.date(2100, 1, 1)))
 def test_what_templates_write_is_what_the_checker_reads(amount, count, day):
     from ecocore.assistant.templates import Fact, Templates
@@ -89,6 +90,7 @@ def test_what_templates_write_is_what_the_checker_reads(amount, count, day):
         assert unbacked(rendered.text, other) == [("money", amount.normalize())]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_text_can_be_checked(text):
     list(facts(text))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecocore.assistant.privacy import is_bank_card, is_identity_card, mask
@@ -55,6 +55,7 @@ def _luhn(digits: str) -> str:
     return digits + str(-total % 10)
 
 
+@settings(deadline=None)
 @given(st.text("0123456789", min_size=14, max_size=18).filter(lambda d: len(set(d)) > 1))
 def test_every_bank_card_is_found_and_masked(body):
     card = _luhn(body)
@@ -64,11 +65,13 @@ def test_every_bank_card_is_found_and_masked(body):
     assert not is_bank_card(wrong)
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"1[3-9][0-9]{9}", fullmatch=True), st.sampled_from(["", "电话", "call ", "no. "]))
 def test_every_chinese_mobile_is_masked(number, before):
     assert number not in mask(f"{before}{number}")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_masking_never_fails_and_is_stable(text):
     once = mask(text)

@@ -6,7 +6,7 @@ import datetime as dt
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecocore.assistant.language import clean, detect
@@ -106,6 +106,7 @@ def test_negated_values_are_marked(text, meant, denied):
     assert [v.value for v in values if not v.negated] == [meant]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_text_can_be_searched(text):
     cleaned = clean(text)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import random
-import sqlite3
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -54,6 +53,8 @@ class SQLiteShop:
     """
 
     def __init__(self, path: str | Path = ":memory:", currency: str = "CNY") -> None:
+        import sqlite3  # on first use: a shop with a backend of its own does not need it
+
         self._currency = currency
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._lock = threading.Lock()  # one connection, one statement at a time; each takes microseconds
