@@ -19,11 +19,12 @@ import warnings
 import numpy as np
 import pytest
 from als_data import LARGE, SIZE, SMALL, purchases
+from threadpoolctl import threadpool_limits
+
 from ecocore import AlternatingLeastSquares, _core
 from ecocore.als_objective import make_objective
 from ecocore.als_training import Sweep, SweepState
 from ecocore.arrays import as_csr
-from threadpoolctl import threadpool_limits
 
 FACTORS, EPOCHS, THREADS = 64, 6, 2
 IMPLICIT = {"regularization": 0.01, "alpha": 1.0}

@@ -20,8 +20,9 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from ecocore import TopKIndex, build_info
 from threadpoolctl import threadpool_info, threadpool_limits
+
+from ecocore import TopKIndex, build_info
 
 N_ITEMS, DIMENSIONS = 100_000, 128
 

@@ -11,10 +11,11 @@ import time
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from ecocore import AlternatingLeastSquares, DeviceUnavailable, FormatError, InvalidArgument, NotFitted, _core
-from ecocore.arrays import as_csr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from ecocore import AlternatingLeastSquares, DeviceUnavailable, FormatError, InvalidArgument, NotFitted, _core
+from ecocore.arrays import as_csr
 
 N_USERS, N_ITEMS = 80, 50
 

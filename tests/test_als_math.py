@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import reference_als as reference
 import scipy.sparse as sp
+
+import reference_als as reference
 from ecocore import AlternatingLeastSquares
 from test_als_parity import OBJECTIVES, by_objective, interactions
 

@@ -7,8 +7,9 @@ import warnings
 
 import numpy as np
 import pytest
-import reference_als as reference
 import scipy.sparse as sp
+
+import reference_als as reference
 from ecocore import AlternatingLeastSquares, _core
 from ecocore.als_objective import make_objective, solve_rows
 from ecocore.arrays import as_csr

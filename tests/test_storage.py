@@ -28,7 +28,7 @@ ARRAYS = {
     "ids": np.array([7, 1, 9], np.int64),
     "names": np.array(["chèvre", "öl", ""]),
     "nothing": np.empty((0, 5)),
-    "scalar": np.array(3.5),
+    "owner.scalar": np.array(3.5),
     "days": np.array(["2024-02-29"], "M8[D]"),
 }
 META = {"text": "é\u2028", "n": 1, "x": 0.1, "none": None, "list": [True, {"deep": []}]}
@@ -174,7 +174,9 @@ def test_refuses_to_write_onto_something_else(tmp_path, model):
         ({}, {"a": np.array([object()])}, "arrays\\['a'\\]: .*got dtype object"),
         ({}, {"a": np.zeros(1, "f4,i4")}, "arrays\\['a'\\]: expected numbers"),
         ({}, {"a": np.zeros(1, complex)}, "complex128"),
-        ({}, {"../a": np.zeros(1)}, "letters, digits and '_'; got '../a'"),
+        ({}, {"../a": np.zeros(1)}, "letters, digits, '_' and '.'; got '../a'"),
+        ({}, {".a": np.zeros(1)}, "got '.a'"),
+        ({}, {"a/b": np.zeros(1)}, "got 'a/b'"),
         ({}, {"": np.zeros(1)}, "got ''"),
         ({"a": {"b": [1, np.float32(2)]}}, {}, "meta\\['a'\\]\\['b'\\]\\[1\\]: .*got float32; .*item"),
         ({"a": float("nan")}, {}, "meta\\['a'\\]: expected a finite number; got nan"),
@@ -314,7 +316,7 @@ def test_without_verify_sizes_are_still_checked_and_content_is_not(model):
         read_folder(model, "als")
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), in_manifest=st.booleans(), mmap=st.booleans())
 def test_any_flipped_bytes_are_refused_or_harmless(tmp_path, seed, in_manifest, mmap):
     model = tmp_path / "model"
@@ -377,14 +379,16 @@ def test_kill_during_saves_leaves_a_whole_model(tmp_path):
     )
     rng = random.Random(0)
     generation = 0
-    for _ in range(12):
+    kills = 0
+    while kills < 12 or generation == 0:  # a busy machine may not finish a single save between two kills
+        kills += 1
         with start_writer(path, generation + 1) as process:
-            time.sleep(rng.uniform(0.001, 0.08))
+            time.sleep(rng.uniform(0.001, 0.08) * (1 + kills / 12))
             process.send_signal(signal.SIGKILL)
         now = read_generation(path)
         assert now >= generation
         generation = now
-    assert generation > 0
+        assert kills < 200
     write_folder(path, "loop", {}, {})  # the remains of all crashes go with the next save
     assert [p.name for p in path.iterdir()] == ["manifest.json"]
 

@@ -52,7 +52,7 @@ void bind_als(py::module_& m) {
         const auto v = matrix_view(factors, "factors");
         std::vector<double> out(static_cast<std::size_t>(v.cols * v.cols));
         {
-          py::gil_scoped_release release;
+          ReleaseGil release;
           als_gram(v, out.data(), exact, threads);
         }
         return own(std::move(out), {v.cols, v.cols});
@@ -76,7 +76,7 @@ void bind_als(py::module_& m) {
         const AlsOptions options{parse_solver(solver), cg_steps, threads};
         const auto from = matrix_view(start, "start");
         const auto to = mutable_matrix_view(solved, "solved");
-        py::gil_scoped_release release;
+        ReleaseGil release;
         als_half_sweep(problem, from, to, options, SignalPoll());
       },
       noconvert("indptr"), noconvert("indices"), noconvert("data"), noconvert("fixed"), noconvert("gram"),
@@ -97,7 +97,7 @@ void bind_als(py::module_& m) {
                                 std::to_string(x.cols) + ")");
         const double* xx = gram_view(user_gram, x.cols, "user_gram");
         const double* yy = gram_view(item_gram, y.cols, "item_gram");
-        py::gil_scoped_release release;
+        ReleaseGil release;
         return als_data_loss(rows, x, y, xx, yy, {alpha, weight_offset, gram_weight}, threads, SignalPoll());
       },
       noconvert("indptr"), noconvert("indices"), noconvert("data"), noconvert("user_factors"),
@@ -111,7 +111,7 @@ void bind_als(py::module_& m) {
         const auto x = matrix_view(factors, "factors");
         const float* lambda = per_row(regularization, x.rows, "regularization");
         const auto p = optional_view(prior, x.rows, x.cols, "prior");
-        py::gil_scoped_release release;
+        ReleaseGil release;
         return als_penalty(x, lambda, p, threads);
       },
       noconvert("factors"), noconvert("regularization"), noconvert("prior"), "num_threads"_a = 0);

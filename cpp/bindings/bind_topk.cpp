@@ -42,7 +42,7 @@ py::tuple search(const TopKIndex& index, const FloatArray& queries, std::int64_t
   float* score_data = scores.mutable_data();
   SignalPoll poll;
   {
-    py::gil_scoped_release release;
+    ReleaseGil release;
     index.search(q, k, filter, threads, id_data, score_data, std::ref(poll));
   }
   return py::make_tuple(std::move(ids), std::move(scores));
@@ -58,7 +58,7 @@ void bind_topk(py::module_& m) {
                throw InvalidArgument("bias: expected " + std::to_string(f.rows) + " values, got " +
                                      std::to_string(bias->size()));
              const float* b = bias ? bias->data() : nullptr;
-             py::gil_scoped_release release;
+             ReleaseGil release;
              return std::make_unique<TopKIndex>(f, b, threads);
            }),
            py::arg("factors").noconvert(), py::arg("bias").noconvert(), "num_threads"_a, py::keep_alive<1, 2>(),

@@ -13,12 +13,13 @@ constexpr i64 kGroup = 8;
 // ----------------------------------------------------------------------------------------------------------
 
 inline void gather(const float* table, i64 cols, const std::int32_t* ids, i64 n, i64 known, float* rows, i64 ld) {
-  constexpr i64 kAhead = 16;  // rows between prefetch and use: covers memory latency at a few ns a row
   constexpr i64 kLine = 64 / sizeof(float);
+  // Rows between prefetch and use: what is on its way from memory is to fit a quarter of the first cache.
+  const i64 ahead = 2048 / cols < 4 ? 4 : 2048 / cols < 64 ? 2048 / cols : 64;
   const i64 whole = cols / kLanes * kLanes;
   for (i64 j = 0; j < n; ++j) {
-    if (j + kAhead < known) {
-      const float* next = table + ids[j + kAhead] * cols;
+    if (j + ahead < known) {
+      const float* next = table + ids[j + ahead] * cols;
       for (i64 k = 0; k < cols; k += kLine) prefetch(next + k);
       prefetch(next + cols - 1);
     }
@@ -49,13 +50,13 @@ inline void add_rows(const float* rows, i64 ld, const float* c, float* out) {
   F32 v[kGroup];
   for (i64 r = 0; r < kGroup; ++r) v[r] = F32::set1(c[r]);
   for (i64 k = 0; k < ld; k += kLanes) {
-    // Two sums, so that a short row is not one long chain of additions.
-    F32 even = F32::load(out + k), odd = F32::zero();
-    for (i64 r = 0; r < kGroup; r += 2) {
+    // Two sums apart from `out`, so that successive groups wait for each other by one addition only.
+    F32 even = F32::load(rows + k) * v[0], odd = F32::load(rows + ld + k) * v[1];
+    for (i64 r = 2; r < kGroup; r += 2) {
       even = F32::fma(F32::load(rows + r * ld + k), v[r], even);
       odd = F32::fma(F32::load(rows + (r + 1) * ld + k), v[r + 1], odd);
     }
-    (even + odd).store(out + k);
+    (F32::load(out + k) + (even + odd)).store(out + k);
   }
 }
 
@@ -70,26 +71,65 @@ inline void axpy(float alpha, const float* x, float* y, i64 n) {
   for (i64 k = 0; k < n; k += kLanes) F32::fma(s, F32::load(x + k), F32::load(y + k)).store(y + k);
 }
 
-inline void residual(const float* rows, i64 ld, i64 n, const float* t, const float* w, const float* p, float* out) {
+// out += sum_j c(j, <row_j, p>) row_j for rows of V vectors: p, out and four rows at a time stay in registers, so that
+// every row is loaded once.
+template <int V, class C>
+inline void apply_in_registers(const float* rows, i64 n, const float* p, float* out, C&& c) {
+  constexpr i64 ld = V * kLanes;
+  F32 direction[V], sum[V];
+  for (int v = 0; v < V; ++v) direction[v] = F32::load(p + v * kLanes);
+  for (int v = 0; v < V; ++v) sum[v] = F32::load(out + v * kLanes);
+  i64 j = 0;
+  for (; j + 4 <= n; j += 4, rows += 4 * ld) {
+    F32 y[4][V], d[4];
+    for (int r = 0; r < 4; ++r) {
+      for (int v = 0; v < V; ++v) y[r][v] = F32::load(rows + r * ld + v * kLanes);
+      d[r] = y[r][0] * direction[0];
+      for (int v = 1; v < V; ++v) d[r] = F32::fma(y[r][v], direction[v], d[r]);
+    }
+    float s[4];
+    F32::sum4(d, s);
+    for (int r = 0; r < 4; ++r) {
+      const F32 w = F32::set1(c(j + r, s[r]));
+      for (int v = 0; v < V; ++v) sum[v] = F32::fma(w, y[r][v], sum[v]);
+    }
+  }
+  for (int v = 0; v < V; ++v) sum[v].store(out + v * kLanes);
+  for (; j < n; ++j, rows += ld) axpy(c(j, dot(rows, p, ld)), rows, out, ld);
+}
+
+template <class C>
+inline void apply(const float* rows, i64 ld, i64 n, const float* p, float* out, C&& c) {
+  if constexpr (kLanes == 16) {  // the only ISA here with enough registers
+    switch (ld / kLanes) {
+      case 1:
+        return apply_in_registers<1>(rows, n, p, out, c);
+      case 2:
+        return apply_in_registers<2>(rows, n, p, out, c);
+      case 3:
+        return apply_in_registers<3>(rows, n, p, out, c);
+      case 4:
+        return apply_in_registers<4>(rows, n, p, out, c);
+      default:
+        break;
+    }
+  }
   i64 j = 0;
   for (; j + kGroup <= n; j += kGroup) {
-    float c[kGroup];
-    dots(rows + j * ld, ld, p, c);
-    for (i64 r = 0; r < kGroup; ++r) c[r] = t[j + r] - w[j + r] * c[r];
-    add_rows(rows + j * ld, ld, c, out);
+    float s[kGroup];
+    dots(rows + j * ld, ld, p, s);
+    for (i64 r = 0; r < kGroup; ++r) s[r] = c(j + r, s[r]);
+    add_rows(rows + j * ld, ld, s, out);
   }
-  for (; j < n; ++j) axpy(t[j] - w[j] * dot(rows + j * ld, p, ld), rows + j * ld, out, ld);
+  for (; j < n; ++j) axpy(c(j, dot(rows + j * ld, p, ld)), rows + j * ld, out, ld);
+}
+
+inline void residual(const float* rows, i64 ld, i64 n, const float* t, const float* w, const float* p, float* out) {
+  apply(rows, ld, n, p, out, [=](i64 j, float s) { return t[j] - w[j] * s; });
 }
 
 inline void product(const float* rows, i64 ld, i64 n, const float* w, const float* p, float* out) {
-  i64 j = 0;
-  for (; j + kGroup <= n; j += kGroup) {
-    float c[kGroup];
-    dots(rows + j * ld, ld, p, c);
-    for (i64 r = 0; r < kGroup; ++r) c[r] *= w[j + r];
-    add_rows(rows + j * ld, ld, c, out);
-  }
-  for (; j < n; ++j) axpy(w[j] * dot(rows + j * ld, p, ld), rows + j * ld, out, ld);
+  apply(rows, ld, n, p, out, [=](i64 j, float s) { return w[j] * s; });
 }
 
 inline void combine(const float* rows, i64 ld, i64 n, const float* t, float* out) {

@@ -19,6 +19,9 @@ struct F32 {
   static F32 fma(F32 a, F32 b, F32 c) { return {a.v * b.v + c.v}; }   // a*b + c
   static F32 fnma(F32 a, F32 b, F32 c) { return {c.v - a.v * b.v}; }  // c - a*b
   float sum() const { return v; }
+  static void sum4(const F32 (&a)[4], float* out) {
+    for (int i = 0; i < 4; ++i) out[i] = a[i].v;
+  }
   static void sum8(const F32 (&a)[8], float* out) {
     for (int i = 0; i < 8; ++i) out[i] = a[i].v;
   }

@@ -71,11 +71,12 @@ void als_half_sweep(const AlsProblem& problem, const MatrixView<const float>& st
   check(problem, start, solved, options);
   const AlsShared shared(problem, options);
   const Schedule schedule = schedule_rows(problem.interactions, shared.factors);
-  std::vector<std::unique_ptr<AlsRowSolver>> solvers(static_cast<std::size_t>(num_threads(options.threads)));
+  const int threads = num_threads(options.threads);  // asked once: it may change before parallel_for asks again
+  std::vector<std::unique_ptr<AlsRowSolver>> solvers(static_cast<std::size_t>(threads));
 
   const auto chunks = static_cast<std::int64_t>(schedule.chunks.size()) - 1;
   parallel_for(
-      0, chunks, 1, options.threads,
+      0, chunks, 1, threads,
       [&](std::int64_t chunk, std::int64_t, int slot) {
         auto& solver = solvers[static_cast<std::size_t>(slot)];
         if (!solver) solver = std::make_unique<AlsRowSolver>(shared);

@@ -55,6 +55,8 @@ void AlsRowSolver::load(std::int64_t row) {
   const std::int64_t begin = p.interactions.begin(row);
   n_ = p.interactions.row_size(row);
   ids_ = p.interactions.indices + begin;
+  // The entries behind the row belong to the rows that are most likely solved next: gather fetches them ahead.
+  known_ = p.interactions.indptr[p.interactions.rows] - begin;
   lambda_ = p.regularization[row];
   prior_ = p.prior.data ? p.prior.row(row) : nullptr;
   gathered_ = false;
@@ -78,7 +80,7 @@ void AlsRowSolver::for_tiles(F&& f) {
   for (std::int64_t first = 0; first < n_; first += kTileRows) {
     const std::int64_t n = std::min(kTileRows, n_ - first);
     float* tile = rows_.data() + (resident ? first * ld_ : 0);
-    s_.kernels.gather(s_.problem.fixed.data, s_.factors, ids_ + first, n, n_ - first, tile, ld_);
+    s_.kernels.gather(s_.problem.fixed.data, s_.factors, ids_ + first, n, known_ - first, tile, ld_);
     f(tile, first, n);
   }
   gathered_ = true;

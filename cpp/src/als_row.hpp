@@ -45,6 +45,7 @@ class AlsRowSolver {
 
   std::int64_t n_ = 0;  // interactions of the current row
   const std::int32_t* ids_ = nullptr;
+  std::int64_t known_ = 0;  // entries readable from ids_
   float lambda_ = 0.0f;
   const float* prior_ = nullptr;
   bool gathered_ = false;

@@ -1,22 +1,48 @@
-"""ecocore: the machine-learning core of an online shop."""
+"""ecocore: the machine-learning core of an online shop.
+
+Names are loaded when they are first used: a service that only searches does not pay for what reads event logs.
+"""
 
 from __future__ import annotations
 
+import importlib
+import typing
+
 from ._core import __version__
-from .als import AlternatingLeastSquares
-from .baselines import Popularity, RepeatPurchases
-from .catalogue import Catalogue, read_catalogue
-from .cleaning import CleaningReport
-from .errors import DeviceUnavailable, EcocoreError, FormatError, InvalidArgument, MissingExtra, NotFitted
-from .evaluation import evaluate, evaluate_candidates, ranking_metrics
-from .event_reader import read_events
-from .events import Events
-from .features import FeatureEncoder
-from .ids import IdMap
-from .interactions import Interactions
-from .runtime import build_info, get_num_threads, set_num_threads
-from .shop import Product, Recommendation, Shop
-from .topk import TopKIndex, TopKResult
+
+if typing.TYPE_CHECKING:
+    from .als import AlternatingLeastSquares
+    from .baselines import Popularity, RepeatPurchases
+    from .catalogue import Catalogue, read_catalogue
+    from .cleaning import CleaningReport
+    from .errors import DeviceUnavailable, EcocoreError, FormatError, InvalidArgument, MissingExtra, NotFitted
+    from .evaluation import Metrics, evaluate, evaluate_candidates, ranking_metrics
+    from .event_reader import read_events
+    from .events import Events
+    from .features import FeatureEncoder
+    from .ids import IdMap
+    from .interactions import Interactions
+    from .runtime import build_info, get_num_threads, set_num_threads
+    from .shop import Product, Recommendation, Shop
+    from .topk import TopKIndex, TopKResult
+
+_HOMES = {
+    "als": ("AlternatingLeastSquares",),
+    "baselines": ("Popularity", "RepeatPurchases"),
+    "catalogue": ("Catalogue", "read_catalogue"),
+    "cleaning": ("CleaningReport",),
+    "errors": ("DeviceUnavailable", "EcocoreError", "FormatError", "InvalidArgument", "MissingExtra", "NotFitted"),
+    "evaluation": ("Metrics", "evaluate", "evaluate_candidates", "ranking_metrics"),
+    "event_reader": ("read_events",),
+    "events": ("Events",),
+    "features": ("FeatureEncoder",),
+    "ids": ("IdMap",),
+    "interactions": ("Interactions",),
+    "runtime": ("build_info", "get_num_threads", "set_num_threads"),
+    "shop": ("Product", "Recommendation", "Shop"),
+    "topk": ("TopKIndex", "TopKResult"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AlternatingLeastSquares",
@@ -30,6 +56,7 @@ __all__ = [
     "IdMap",
     "Interactions",
     "InvalidArgument",
+    "Metrics",
     "MissingExtra",
     "NotFitted",
     "Popularity",
@@ -49,3 +76,16 @@ __all__ = [
     "read_events",
     "set_num_threads",
 ]
+
+
+def __getattr__(name: str) -> typing.Any:
+    module = _HOME_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{module}", __name__), name)
+    globals()[name] = value  # next time it is found without coming here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

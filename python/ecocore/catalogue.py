@@ -13,6 +13,7 @@ from .columns import BLANKS, MISSING_IDS, check_number, id_column, number, whole
 from .database import Database, as_text_array, first_line, identifier
 from .errors import FormatError, InvalidArgument
 from .ids import IdMap
+from .parts import arrays_under, join_parts, split_parts
 from .sources import open_source
 
 __all__ = ["Catalogue", "read_catalogue"]
@@ -83,8 +84,7 @@ class Catalogue:
 
         A column of text is saved as its distinct values and a code per item, -1 for none.
         """
-        items, item_arrays = self.items.to_parts()
-        arrays: dict[str, npt.NDArray[Any]] = {f"items.{k}": v for k, v in item_arrays.items()}
+        meta, arrays = join_parts({"items": self.items.to_parts()})
         columns: list[dict[str, Any]] = []
         for i, (name, column) in enumerate(self.columns.items()):
             if column.dtype != object:
@@ -92,27 +92,23 @@ class Catalogue:
                 arrays[f"column{i}.values"] = column
                 continue
             distinct, codes = encode_text(column)
-            meta, parts = distinct.to_parts()
-            columns.append({"name": name, "kind": "text", "values": meta})
-            arrays[f"column{i}.codes"] = codes
-            arrays |= {f"column{i}.values.{k}": v for k, v in parts.items()}
-        return {"items": items, "columns": columns, "report": self.report}, arrays
+            described, parts = join_parts({f"column{i}.values": distinct.to_parts()})
+            columns.append({"name": name, "kind": "text", "values": described[f"column{i}.values"]})
+            arrays |= {f"column{i}.codes": codes, **parts}
+        return {**meta, "columns": columns, "report": self.report}, arrays
 
     @classmethod
     def from_parts(cls, meta: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Catalogue:
         """The catalogue that :meth:`to_parts` described."""
 
-        def under(prefix: str) -> dict[str, npt.NDArray[Any]]:
-            return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-
         try:
-            items = IdMap.from_parts(meta["items"], under("items."))
+            items = IdMap.from_parts(*split_parts("items", meta, arrays))
             columns: dict[str, Column] = {}
             for i, column in enumerate(meta["columns"]):
                 if column["kind"] == "number":
                     columns[column["name"]] = np.asarray(arrays[f"column{i}.values"])
                 else:
-                    distinct = IdMap.from_parts(column["values"], under(f"column{i}.values."))
+                    distinct = IdMap.from_parts(column["values"], arrays_under(f"column{i}.values", arrays))
                     columns[column["name"]] = decode_text(distinct, arrays[f"column{i}.codes"])
             return cls(items, columns, dict(meta.get("report", {})))
         except KeyError as e:
@@ -181,7 +177,7 @@ def read_catalogue(
         staged = {"item": item} | {f"column_{i}": column for i, column in enumerate(mapped.values())}
         found.stage(db, "raw", staged)
         kinds = db.describe("raw")
-        ids = id_column(db, "raw", "item", "item", item, tuple(missing_ids))
+        ids = id_column(db, "raw", "item", "item", item, tuple(missing_ids), found.text)
         picked = []
         for i, role in enumerate(mapped):
             at = f"column_{i}"
@@ -190,9 +186,9 @@ def read_catalogue(
                 picked.append(f"{number(at, kinds[at])} AS {at}, {identifier(at)} IS NOT NULL AS given_{i}")
             else:
                 picked.append(f"nullif(trim({identifier(at)}::VARCHAR, {BLANKS}), '') AS {at}")
-        good = f"(SELECT {ids.value} AS id, * FROM raw WHERE NOT {ids.missing})"
-        id_ = whole_if_all(db, good, "id") if found.text else "id"
-        query = f"SELECT {', '.join([f'{id_} AS id', *picked])} FROM {good} ORDER BY {found.row_order}"
+        good = f"(SELECT {ids.value} AS id, *, {found.row_order} AS place FROM raw WHERE NOT {ids.missing})"
+        id_ = whole_if_all(db, good, "id") if ids.spelled else "id"
+        query = f"SELECT {', '.join([f'{id_} AS id', *picked])} FROM {good} ORDER BY place"
         rows = db.run("SELECT count(*) FROM raw")[0][0]
         if rows == 0:
             raise FormatError(f"{found.label}: there are no rows; expected items below the header")

@@ -41,22 +41,28 @@ def blank(column: str) -> str:
 
 @dataclass(frozen=True)
 class IdColumn:
-    """``value``: SQL of the id as BIGINT or VARCHAR; ``missing``: SQL that says whether there is none."""
+    """``value``: SQL of the id as BIGINT or VARCHAR; ``missing``: SQL that says whether there is none.
+
+    ``spelled``: the value is a spelling, which :func:`whole_if_all` may find to be of whole numbers.
+    """
 
     value: str
     missing: str
+    spelled: bool
 
 
 def id_column(
-    db: Database, table: str, name: str, argument: str, source_name: str, missing: tuple[str, ...]
+    db: Database, table: str, name: str, argument: str, source_name: str, missing: tuple[str, ...], text: bool
 ) -> IdColumn:
     """An id keeps the type that it has in the source: whole numbers are BIGINT, text stays as it is written.
+
+    ``text``: the source is one where everything is text.
 
     Fractional columns (how a DataFrame holds whole numbers beside missing ones) must hold whole numbers.
     """
     kind, column = db.describe(table)[name], identifier(name)
     if kind in _WHOLE:
-        return IdColumn(f"{column}::BIGINT", f"{column} IS NULL")
+        return IdColumn(f"{column}::BIGINT", f"{column} IS NULL", False)
     if is_fraction(kind):
         absent = f"({column} IS NULL OR isnan({column}::DOUBLE))"
         broken = f"NOT {absent} AND ({column} <> trunc({column}) OR abs({column}) > 9007199254740992)"
@@ -65,15 +71,16 @@ def id_column(
                 f"{argument}: column {source_name!r} holds numbers that are not whole, such as {bad[0][0]};"
                 " ids are text or whole numbers: is this the right column?"
             )
-        return IdColumn(f"{column}::BIGINT", absent)
+        return IdColumn(f"{column}::BIGINT", absent, False)
     if kind.endswith("[]") or kind.startswith(("STRUCT", "MAP", "BLOB")):
         raise InvalidArgument(
             f"{argument}: column {source_name!r} holds {kind.lower()} values; expected text or whole numbers"
         )
-    text = column if kind == "VARCHAR" else f"{column}::VARCHAR"
+    value = column if kind == "VARCHAR" else f"{column}::VARCHAR"
     words = ", ".join(literal(word) for word in missing)
-    named = f" OR {text} IN ({words})" if words else ""
-    return IdColumn(text, f"({column} IS NULL OR {blank(text)}{named})")
+    named = f" OR {value} IN ({words})" if words else ""
+    wide = kind in ("UBIGINT", "HUGEINT", "UHUGEINT")
+    return IdColumn(value, f"({column} IS NULL OR {blank(value)}{named})", text or wide)
 
 
 def whole_if_all(db: Database, rows: str, column: str) -> str:

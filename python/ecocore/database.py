@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import weakref
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from .errors import EcocoreError, InvalidArgument, missing_extra
@@ -37,6 +33,9 @@ class Database:
     def __init__(
         self, *, memory_limit: str = "1.5GB", threads: int = 0, temp_directory: str | os.PathLike[str] | None = None
     ):
+        import shutil  # here, since they take longer to load than the rest of the package
+        import tempfile
+
         try:
             import duckdb
         except ImportError:
@@ -62,7 +61,7 @@ class Database:
                 f"memory_limit or threads: DuckDB refuses {memory_limit!r}, {threads}: {first_line(e)}"
             ) from None
         self._connection.execute("SET enable_progress_bar = false")
-        self._finalizer = weakref.finalize(self, _remove, self._connection, folder, os.getpid())
+        self._finalizer = weakref.finalize(self, _remove, self._connection, shutil.rmtree, folder, os.getpid())
 
     @property
     def closed(self) -> bool:
@@ -79,6 +78,12 @@ class Database:
     def arrays(self, sql: str, parameters: Any = None) -> dict[str, npt.NDArray[Any]]:
         """A query's result by column; a column with NULLs comes as a masked array."""
         return self._execute(sql, parameters).fetchnumpy()  # type: ignore[no-any-return]
+
+    def limit_memory(self, most: int) -> None:
+        """Lowers the memory limit to ``most`` bytes if it is higher."""
+        number, unit = self.run("SELECT current_setting('memory_limit')")[0][0].split()
+        if float(number) * 1024 ** ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"].index(unit) > most:
+            self.run(f"SET memory_limit = '{most} bytes'")
 
     def register(self, name: str, table: Any) -> None:
         self._connection.register(name, table)
@@ -98,10 +103,10 @@ class Database:
         return self._connection.execute(sql, parameters)
 
 
-def _remove(connection: Any, folder: str, pid: int) -> None:
+def _remove(connection: Any, rmtree: Any, folder: str, pid: int) -> None:
     if os.getpid() == pid:  # a forked child must not take the parent's files away
         connection.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        rmtree(folder, ignore_errors=True)
 
 
 def first_line(error: Exception) -> str:
@@ -109,9 +114,5 @@ def first_line(error: Exception) -> str:
 
 
 def as_text_array(column: npt.NDArray[Any]) -> list[str | None]:
-    """A VARCHAR column of :meth:`Database.arrays` as a list, None for NULL."""
-    return np.ma.filled(column, None).tolist() if np.ma.isMaskedArray(column) else column.tolist()  # type: ignore[no-any-return]
-
-
-def is_file(path: str) -> bool:
-    return Path(path).is_file()
+    """A VARCHAR column of :meth:`Database.arrays` as a list, None for NULL (a masked array's own list says so)."""
+    return column.tolist()  # type: ignore[no-any-return]

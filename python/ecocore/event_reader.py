@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .cleaning import CleaningReport, RuleCount
-from .columns import MISSING_IDS, check_number, id_column, number, number_is_bad, time_column, whole_if_all
+from .columns import MISSING_IDS, blank, check_number, id_column, number, number_is_bad, time_column, whole_if_all
 from .database import Database, first_line, identifier, literal
-from .errors import FormatError, InvalidArgument
+from .errors import EcocoreError, FormatError, InvalidArgument
 from .events import Events, slices
 from .sources import Source, open_source
 from .times import DAY, as_time, format_time
@@ -26,10 +26,9 @@ __all__ = ["read_events"]
 
 Int64Array = npt.NDArray[np.int64]
 
+READ_MEMORY = 768 << 20  # bytes that DuckDB may hold when the log is sorted: slices need no more
 BOT_FLOOR = 1000  # events on one day that no rule takes for a bot's
 BOT_FACTOR = 10  # times the 99.9th percentile of events per user and day
-
-_NUMBERS = ("value", "quantity", "price", "amount")
 
 
 def read_events(
@@ -109,6 +108,9 @@ def read_events(
     columns |= {"price": price, "amount": amount, "basket": basket, "category": category}
     mapped = {name: column for name, column in columns.items() if column is not None}
     patterns = _patterns(drop_where)
+    for name, x in (("max_value", max_value), ("max_quantity", max_quantity), ("max_price", max_price)):
+        if isinstance(x, bool) or not isinstance(x, (int, float, np.number)) or not x > 0:
+            raise InvalidArgument(f"{name}: expected a number above 0; got {x!r}")
     limits = {"value": max_value, "quantity": max_quantity, "price": max_price, "amount": max_value}
     earliest = as_time(min_time, "min_time")
     latest = clock.time_ns() // 1000 + DAY if max_time is None else as_time(max_time, "max_time")
@@ -131,6 +133,7 @@ def read_events(
             found.require(argument, column)
         for column in patterns:
             found.require("drop_where", column)
+        db.run("BEGIN")  # one commit: a step that commits waits for the disk
         staged = dict(mapped) | {f"drop_{i}": column for i, column in enumerate(patterns)}
         found.stage(db, "raw", staged)
         read = db.run("SELECT count(*) FROM raw")[0][0]
@@ -139,60 +142,15 @@ def read_events(
         if strict and found.bad_rows:
             raise FormatError(f"{_bad_row_text(found)}; mend it, or set strict=False to leave such rows out")
 
-        notes: list[str] = []
-        kinds = db.describe("raw")
-        keep: dict[str, str] = {}  # SQL of each column of the cleaned log
-        rules: list[tuple[str, str, str]] = []  # name, SQL that is true for a row it drops, meaning
-        for i, (column, globs) in enumerate(patterns.items()):
-            text = f"{identifier(f'drop_{i}')}::VARCHAR"
-            tests = " OR ".join(f"{text} GLOB {literal(g)}" for g in globs)
-            rules.append(
-                (f"drop_where {column}", f"coalesce({tests}, false)", f"{column} is like {' or '.join(globs)}")
-            )
-        for name, column in (("user", user), ("item", item)):
-            ids = id_column(db, "raw", name, name, column, tuple(missing_ids))
-            keep[name] = ids.value
-            rules.append((f"missing_{name}", ids.missing, f"no {name} id"))
-        if time is not None:
-            when = time_column(db, "raw", "time", time, zone=time_zone, format=time_format, unit=time_unit)
-            notes.append(when.note)
-            keep["time"] = when.value
-            rules.append(("bad_time", f"{when.value} IS NULL", "no time, or not understood"))
-            outside = f"{when.value} NOT BETWEEN {earliest} AND {latest}"
-            rules.append(
-                ("time_out_of_range", outside, f"before {format_time(earliest)} or after {format_time(latest)}")
-            )
-        else:
-            notes.append("there is no time: duplicates and bots are not looked for")
-        if event is not None:
-            keep["event"] = "event::VARCHAR"
-            rules.append(("missing_event", "event IS NULL OR trim(event::VARCHAR) = ''", "no event type"))
-            if event_types is not None:
-                known = ", ".join(literal(str(kind)) for kind in event_types)
-                rules.append(
-                    (
-                        "unknown_event",
-                        f"event::VARCHAR NOT IN ({known or 'NULL'})",
-                        f"not one of {', '.join(event_types)}",
-                    )
-                )
-        elif event_types is not None:
-            raise InvalidArgument("event_types: needs event=, the column that holds them")
-        for name in _NUMBERS:
-            if name in mapped:
-                check_number(kinds[name], name, mapped[name])
-                keep[name] = number(name, kinds[name])
-                low = "<" if name == "value" or (keep_free and name != "quantity") else "<="
-                wrong = f"{{x}} {low} 0 OR {{x}} > {limits[name]!r}"
-                meaning = f"not a number, {low} 0 or > {limits[name]:g}"
-                rules.append((f"bad_{name}", number_is_bad(name, kinds[name], wrong), meaning))
-        if basket is not None:
-            keep["basket"] = "basket" if kinds["basket"] == "BIGINT" else "basket::VARCHAR"
-        if category is not None:
-            keep["category"] = "category::VARCHAR"
+        plan = _Plan(db, found, mapped, patterns)
+        plan.ids(tuple(missing_ids))
+        plan.times(time_zone, time_format, time_unit, earliest, latest)
+        plan.event_types(event_types)
+        plan.numbers(limits, keep_free)
+        plan.labels()
 
         counts = [RuleCount("bad_row", found.bad_rows, "not a row of the format", found.bad_example)]
-        counts += _count_rules(db, rules, staged, found.row_order)
+        counts += _count_rules(db, plan.rules, staged, found.row_order)
         unknown = next((c for c in counts if c.rule == "unknown_event"), None)
         if strict and unknown is not None and unknown.count:
             shown = (unknown.example or {}).get(event or "")
@@ -200,21 +158,27 @@ def read_events(
                 f"event: {unknown.count} rows have a type that is {unknown.meaning}, such as {shown!r}; add it to"
                 " event_types, or set strict=False to leave such rows out"
             )
-        good = " AND ".join(f"NOT ({test})" for _, test, _ in rules)
+        good = " AND ".join(f"NOT ({test})" for _, test, _ in plan.rules)
         passed = read - sum(c.count for c in counts[1:])
         if passed:
-            _load(db, keep, good, text=found.text)
+            _load(db, plan.keep, good, plan.spelled)
+            if (loaded := db.run("SELECT count(*) FROM events")[0][0]) != passed:
+                raise EcocoreError(f"{passed} rows passed the rules and {loaded} were kept: please report this")
             if time is not None:
-                counts.append(_drop_duplicates(db, tuple(keep)) if drop_duplicates else RuleCount("duplicate", 0, ""))
-                counts.append(_drop_bots(db, max_events_per_user_day, notes))
+                counts.append(
+                    _drop_duplicates(db, tuple(plan.keep)) if drop_duplicates else RuleCount("duplicate", 0, "")
+                )
+                counts.append(_drop_bots(db, max_events_per_user_day, plan.notes))
         kept = passed - sum(c.count for c in counts if c.rule in ("duplicate", "bot"))
         report = CleaningReport(
-            found.label, read + found.bad_rows, kept, tuple(c for c in counts if c.count), tuple(notes)
+            found.label, read + found.bad_rows, kept, tuple(c for c in counts if c.count), tuple(plan.notes)
         )
         if kept == 0:
             raise InvalidArgument(f"source: no event is left after cleaning; check the columns and rules\n{report}")
         db.run("DROP VIEW raw" if found.row_order != "rowid" else "DROP TABLE raw")
-        return Events(db, tuple(keep), report)
+        db.run("COMMIT")
+        db.limit_memory(READ_MEMORY)
+        return Events(db, tuple(plan.keep), report)
     except BaseException as e:
         db.close()
         if isinstance(e, db.Error):
@@ -222,10 +186,78 @@ def read_events(
         raise
 
 
+class _Plan:
+    """What is kept of a row and what drops it, as SQL over the staged table, column by column."""
+
+    def __init__(
+        self, db: Database, found: Source, mapped: Mapping[str, str], patterns: Mapping[str, list[str]]
+    ) -> None:
+        self.db, self.found, self.mapped = db, found, mapped
+        self.kinds = db.describe("raw")
+        self.keep: dict[str, str] = {}  # SQL of each column of the cleaned log
+        self.spelled: dict[str, bool] = {}  # is an id column text that may be whole numbers?
+        self.rules: list[tuple[str, str, str]] = []  # name, SQL that is true for a row it drops, meaning
+        self.notes: list[str] = []
+        for i, (column, globs) in enumerate(patterns.items()):
+            text = f"{identifier(f'drop_{i}')}::VARCHAR"
+            tests = " OR ".join(f"{text} GLOB {literal(g)}" for g in globs)
+            self._rule(f"drop_where {column}", f"coalesce({tests}, false)", f"{column} is like {' or '.join(globs)}")
+
+    def _rule(self, name: str, test: str, meaning: str) -> None:
+        self.rules.append((name, test, meaning))
+
+    def ids(self, missing: tuple[str, ...]) -> None:
+        for name in ("user", "item"):
+            ids = id_column(self.db, "raw", name, name, self.mapped[name], missing, self.found.text)
+            self.keep[name], self.spelled[name] = ids.value, ids.spelled
+            self._rule(f"missing_{name}", ids.missing, f"no {name} id")
+
+    def times(self, zone: str, format: str | None, unit: str | None, earliest: int, latest: int) -> None:
+        if "time" not in self.mapped:
+            self.notes.append("there is no time: duplicates and bots are not looked for")
+            return
+        when = time_column(self.db, "raw", "time", self.mapped["time"], zone=zone, format=format, unit=unit)
+        self.notes.append(when.note)
+        self.keep["time"] = when.value
+        self._rule("bad_time", f"{when.value} IS NULL", "no time, or not understood")
+        outside = f"before {format_time(earliest)} or after {format_time(latest)}"
+        self._rule("time_out_of_range", f"{when.value} NOT BETWEEN {earliest} AND {latest}", outside)
+
+    def event_types(self, known: Sequence[str] | None) -> None:
+        if "event" in self.mapped:
+            self.keep["event"] = "event::VARCHAR"
+            self._rule("missing_event", f"event IS NULL OR {blank('event::VARCHAR')}", "no event type")
+        if known is None:
+            return
+        if "event" not in self.mapped:
+            raise InvalidArgument("event_types: needs event=, the column that holds them")
+        if isinstance(known, str) or not known:
+            raise InvalidArgument(f"event_types: expected a list of names; got {known!r}")
+        listed = ", ".join(literal(str(kind)) for kind in known)
+        self._rule("unknown_event", f"event::VARCHAR NOT IN ({listed})", f"not one of {', '.join(map(str, known))}")
+
+    def numbers(self, limits: Mapping[str, float], keep_free: bool) -> None:
+        for name in limits:
+            if name not in self.mapped:
+                continue
+            check_number(self.kinds[name], name, self.mapped[name])
+            self.keep[name] = number(name, self.kinds[name])
+            low = "<" if name == "value" or (keep_free and name != "quantity") else "<="
+            wrong = f"{{x}} {low} 0 OR {{x}} > '{float(limits[name])!r}'::DOUBLE"
+            meaning = f"not a number, {low} 0 or > {limits[name]:g}"
+            self._rule(f"bad_{name}", number_is_bad(name, self.kinds[name], wrong), meaning)
+
+    def labels(self) -> None:
+        if "basket" in self.mapped:
+            self.keep["basket"] = "basket" if self.kinds["basket"] == "BIGINT" else "basket::VARCHAR"
+        if "category" in self.mapped:
+            self.keep["category"] = "category::VARCHAR"
+
+
 def _patterns(drop_where: Mapping[str, str | Sequence[str]] | None) -> dict[str, list[str]]:
     out = {}
     for column, given in (drop_where or {}).items():
-        globs = [given] if isinstance(given, str) else list(given)
+        globs: list[Any] = list(given) if isinstance(given, (list, tuple, set)) else [given]
         if not globs or not all(isinstance(g, str) for g in globs):
             raise InvalidArgument(f"drop_where: expected a pattern or a list of them for {column!r}; got {given!r}")
         out[column] = globs
@@ -261,7 +293,7 @@ def _count_rules(
     ]
 
 
-def _load(db: Database, keep: Mapping[str, str], good: str, *, text: bool) -> None:
+def _load(db: Database, keep: Mapping[str, str], good: str, spelled: Mapping[str, bool]) -> None:
     """The tables of the cleaned log.
 
     ``users`` and ``items`` (code, id) in the order of ids, ``event_types`` and ``categories`` (code, name), and
@@ -269,8 +301,7 @@ def _load(db: Database, keep: Mapping[str, str], good: str, *, text: bool) -> No
     """
     for name, table in (("user", "users"), ("item", "items")):
         db.run(f"CREATE TABLE found AS SELECT DISTINCT {keep[name]} AS raw_id FROM raw WHERE {good}")
-        wide = db.describe("found")["raw_id"] in ("UBIGINT", "HUGEINT")
-        id_ = whole_if_all(db, "found", "raw_id") if text or wide else "raw_id"
+        id_ = whole_if_all(db, "found", "raw_id") if spelled[name] else "raw_id"
         code = f"(dense_rank() OVER (ORDER BY {id_}) - 1)::INTEGER AS code"  # "17850" and "17850.0" are one id
         db.run(f"CREATE TABLE {table} AS SELECT raw_id, {id_} AS id, {code} FROM found")
         db.run("DROP TABLE found")

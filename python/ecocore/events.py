@@ -126,7 +126,7 @@ class Events:
         Exactly one of ``at`` (the first moment of test), ``last`` (a span such as "4w" up to the latest event) and
         ``fraction`` (of events that test gets at most; events of one moment are never parted).
         """
-        first, latest = self.time_range
+        first, latest = self.time_range if len(self) else (0, 0)
 
         def kth(rank: int) -> int:
             low, high = first, latest  # the answer is the first moment up to which there are more than ``rank`` events
@@ -198,22 +198,24 @@ class Events:
         if min_user_items > 1 or min_item_users > 1:
             mask = np.ones(cols.size, bool) if mask is None else mask
             dropped.append(_keep_supported(rows, cols, mask, counts.size, n_items, min_user_items, min_item_users))
-        if mask is not None and not mask.all():
-            rows, cols, data = rows[mask], cols[mask], data[mask]
-            times = times[mask] if times is not None else None
+        if mask is not None:
+            for a in (rows, cols, data, times):
+                if a is not None:
+                    _compact(a, mask)
         if row_of is None:
             row_of, users = self._compress("users", rows, counts.size)
         if col_of is None:
             col_of, items = self._compress("items", cols, n_items)
         assert users is not None
         assert items is not None
-        rows, cols = row_of[rows], col_of[cols]
+        _relabel(rows, row_of)
+        _relabel(cols, col_of)
         if not _rises(rows, cols):
             order = np.lexsort((cols, rows))
             rows, cols, data = rows[order], cols[order], data[order]
             times = times[order] if times is not None else None
         indptr = np.zeros(len(users) + 1, np.int64)
-        np.cumsum(np.bincount(rows, minlength=len(users)), out=indptr[1:])
+        np.cumsum(_count(rows, len(users)), out=indptr[1:])
         report = replace(self.report, rules=self.report.rules + tuple(d for d in dropped if d.count))
         return Interactions(indptr, cols, data, (len(users), len(items)), users, items, times, report.to_dict())
 
@@ -333,29 +335,37 @@ class Events:
     def _compress(self, table: str, codes: npt.NDArray[np.int32], count: int) -> tuple[npt.NDArray[np.int32], IdMap]:
         """New codes without gaps for those that are used, and their map."""
         used = np.zeros(count, bool)
-        used[codes] = True
+        for part in _chunks(codes.size):
+            used[codes[part]] = True
         renumber = np.cumsum(used, dtype=np.int32) - np.int32(1)
         ids = self.id_map(table)
         return renumber, ids if used.all() else ids.take(np.flatnonzero(used))
 
-    def item_prices(self, items: IdMap) -> npt.NDArray[np.float64]:
-        """The median price of one piece of each of these items over its events, NaN where no event tells: float64."""
-        piece = "price" if "price" in self.columns else f"{self._amount()} / coalesce(quantity, 1)"
-        if "price" not in self.columns and "quantity" not in self.columns:
-            piece = self._amount()
-        found = self._db.run(
-            f"SELECT item, median({piece}) FROM events WHERE {self._where} AND {piece} IS NOT NULL GROUP BY item"
+    def item_statistics(self, items: IdMap) -> dict[str, npt.NDArray[np.float64]]:
+        """What the log tells of each of these items: arrays of float64, one value an item, for features of a model.
+
+        ``events``: their number, 0 for an item that the log does not know; with prices ``spend``: the sum paid, and
+        ``price``: the sum paid by the pieces sold for it, NaN where nothing was.
+        """
+        priced = "amount" in self.columns or "price" in self.columns
+        paid = self._amount() if priced else "NULL"
+        pieces = "coalesce(quantity, 1)" if "quantity" in self.columns else "1"
+        found = self._db.arrays(
+            f"SELECT item, count(*) AS n, coalesce(sum({paid}), 0)::DOUBLE AS spend,"
+            f" coalesce(sum({pieces}) FILTER ({paid} IS NOT NULL), 0)::DOUBLE AS pieces"
+            f" FROM events WHERE {self._where} GROUP BY item ORDER BY item"
         )
-        by_code = np.full(self._db.run("SELECT coalesce(max(code) + 1, 0) FROM items")[0][0], np.nan)
-        if found:
-            codes, prices = zip(*found, strict=True)
-            by_code[list(codes)] = prices
-        mine = self.id_map("items").codes(items, missing=-1) if len(items) else np.empty(0, np.int64)
-        out = np.full(len(items), np.nan)
-        out[mine >= 0] = by_code[mine[mine >= 0]]
+        to = items.codes(self.id_map("items"), missing=-1)[found["item"]]
+        known = to >= 0
+        out = {"events": np.zeros(len(items))}
+        out["events"][to[known]] = found["n"][known]
+        if priced:
+            out |= {"spend": np.zeros(len(items)), "price": np.full(len(items), np.nan)}
+            out["spend"][to[known]] = found["spend"][known]
+            sold = known & (found["pieces"] > 0)
+            out["price"][to[sold]] = found["spend"][sold] / found["pieces"][sold]
         return out
 
-    # ---- telling -----------------------------------------------------------------------------------------------------
     def summary(self, catalogue: Catalogue | None = None, *, top: int = 10) -> BehaviourSummary:
         """How people behave in this log: see :class:`ecocore.summary.BehaviourSummary`."""
         from .summary import summarize
@@ -363,11 +373,39 @@ class Events:
         return summarize(self, catalogue, top)
 
 
+# What follows goes through arrays of pairs in chunks and in place: each may be a gigabyte.
+def _chunks(n: int) -> Iterator[slice]:
+    for low in range(0, n, _SLICE):
+        yield slice(low, min(low + _SLICE, n))
+
+
+def _count(codes: npt.NDArray[np.int32], size: int, mask: npt.NDArray[np.bool_] | None = None) -> Int64Array:
+    """How often each code comes, among those of the mask."""
+    out = np.zeros(size, np.int64)
+    for part in _chunks(codes.size):
+        out += np.bincount(codes[part] if mask is None else codes[part][mask[part]], minlength=size)
+    return out
+
+
+def _relabel(codes: npt.NDArray[np.int32], to: npt.NDArray[np.int32]) -> None:
+    for part in _chunks(codes.size):
+        codes[part] = to[codes[part]]
+
+
+def _compact(a: npt.NDArray[Any], mask: npt.NDArray[np.bool_]) -> None:
+    """Shrinks the array to what the mask keeps."""
+    done = 0
+    for part in _chunks(a.size):
+        kept = a[part][mask[part]]
+        a[done : done + kept.size] = kept
+        done += kept.size
+    a.resize(done, refcheck=False)
+
+
 def _rises(rows: npt.NDArray[Any], cols: npt.NDArray[Any], strictly: bool = True) -> bool:
     """Are pairs in the order of rows and columns (and, strictly, all different)?"""
-    step = 5_000_000
-    for low in range(0, max(rows.size - 1, 0), step):
-        r, c = rows[low : low + step + 1], cols[low : low + step + 1]
+    for part in _chunks(rows.size - 1):
+        r, c = rows[part.start : part.stop + 1], cols[part.start : part.stop + 1]
         later = c[1:] > c[:-1] if strictly else c[1:] >= c[:-1]
         if not ((r[1:] > r[:-1]) | ((r[1:] == r[:-1]) & later)).all():
             return False
@@ -385,25 +423,17 @@ def _keep_supported(
 ) -> RuleCount:
     """Takes pairs out of ``mask`` until every user has ``need`` items and every item ``need_item`` users."""
 
-    def support(codes: npt.NDArray[np.int32], size: int) -> Int64Array:
-        out = np.zeros(size, np.int64)
-        for low in range(0, codes.size, _SLICE):
-            part = slice(low, low + _SLICE)
-            out += np.bincount(codes[part][mask[part]], minlength=size)
-        return out
-
     before = int(np.count_nonzero(mask))
-    at_first = support(rows, users) > 0, support(cols, items) > 0
+    at_first = _count(rows, users, mask) > 0, _count(cols, items, mask) > 0
     rounds, left = 0, before + 1
     while left != (now := int(np.count_nonzero(mask))):
         left, rounds = now, rounds + 1
         for codes, size, least in ((rows, users, need), (cols, items, need_item)):
-            enough = support(codes, size) >= least
-            for low in range(0, codes.size, _SLICE):
-                part = slice(low, low + _SLICE)
+            enough = _count(codes, size, mask) >= least
+            for part in _chunks(codes.size):
                 mask[part] &= enough[codes[part]]
     lost = [
-        int(np.count_nonzero(seen & (support(codes, seen.size) == 0)))
+        int(np.count_nonzero(seen & (_count(codes, seen.size, mask) == 0)))
         for seen, codes in zip(at_first, (rows, cols), strict=True)
     ]
     meaning = (

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from .catalogue import Catalogue, as_columns
 from .errors import FormatError, InvalidArgument, NotFitted
 from .ids import IdMap
+from .parts import arrays_under, join_parts
 
 __all__ = ["FeatureEncoder"]
 
@@ -206,9 +207,9 @@ class FeatureEncoder:
         }
         meta["vocabularies"] = []
         for i, words in enumerate(self._vocabularies.values()):
-            described, parts = words.to_parts()
-            meta["vocabularies"].append(described)
-            arrays |= {f"vocabulary{i}.{k}": v for k, v in parts.items()}
+            described, parts = join_parts({f"vocabulary{i}": words.to_parts()})
+            meta["vocabularies"] += described.values()
+            arrays |= parts
         return meta, arrays
 
     @classmethod
@@ -218,9 +219,7 @@ class FeatureEncoder:
             roles = {role: meta[role] for role in ("categorical", "numeric", "log", "vectors", "min_count", "scale")}
             out = cls(**roles)
             for i, (name, described) in enumerate(zip(out.categorical, meta["vocabularies"], strict=True)):
-                prefix = f"vocabulary{i}."
-                parts = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-                out._vocabularies[name] = IdMap.from_parts(described, parts)
+                out._vocabularies[name] = IdMap.from_parts(described, arrays_under(f"vocabulary{i}", arrays))
             moments = arrays["moments"]
             numbers = [*out.numeric, *out.log]
             if moments.shape != (len(numbers), 2) or not np.isfinite(moments).all():

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from .arrays import as_csr
 from .errors import FormatError, InvalidArgument
 from .ids import IdMap
+from .parts import join_parts, split_parts
 from .times import as_duration, as_time
 
 __all__ = ["Interactions"]
@@ -212,24 +213,17 @@ class Interactions:
     # ---- saving ------------------------------------------------------------------------------------------------------
     def to_parts(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """A JSON-ready description and plain numeric arrays, from which :meth:`from_parts` makes the same object."""
-        users, user_arrays = self.users.to_parts()
-        items, item_arrays = self.items.to_parts()
-        arrays: dict[str, npt.NDArray[Any]] = {"indptr": self.indptr, "indices": self.indices, "data": self.data}
+        maps, arrays = join_parts({"users": self.users.to_parts(), "items": self.items.to_parts()})
+        arrays |= {"indptr": self.indptr, "indices": self.indices, "data": self.data}
         if self.times is not None:
             arrays["times"] = self.times
-        arrays |= {f"users.{k}": v for k, v in user_arrays.items()} | {f"items.{k}": v for k, v in item_arrays.items()}
-        return {"shape": list(self.shape), "users": users, "items": items, "report": self.report}, arrays
+        return {"shape": list(self.shape), "report": self.report, **maps}, arrays
 
     @classmethod
     def from_parts(cls, meta: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Interactions:
         """The object that :meth:`to_parts` described; memory-mapped arrays stay where they are."""
         try:
-            maps = [
-                IdMap.from_parts(
-                    meta[side], {k.removeprefix(side + "."): v for k, v in arrays.items() if k.startswith(side + ".")}
-                )
-                for side in ("users", "items")
-            ]
+            maps = [IdMap.from_parts(*split_parts(side, meta, arrays)) for side in ("users", "items")]
             rows, cols = (int(v) for v in meta["shape"])
             return cls(
                 arrays["indptr"], arrays["indices"], arrays["data"], (rows, cols), maps[0], maps[1],

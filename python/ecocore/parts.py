@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Parts", "join_parts", "split_parts"]
+__all__ = ["Parts", "arrays_under", "join_parts", "split_parts"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 Parts = tuple[dict[str, Any], Arrays]
@@ -22,7 +22,12 @@ def join_parts(children: Mapping[str, Parts]) -> Parts:
     return meta, arrays
 
 
+def arrays_under(name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> Arrays:
+    """The arrays of the child of this name, by the names that it gave them."""
+    prefix = name + "."
+    return {key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)}
+
+
 def split_parts(name: str, meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Parts:
     """The parts of one child again. Raises KeyError when there is no such child."""
-    prefix = name + "."
-    return meta[name], {key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)}
+    return meta[name], arrays_under(name, arrays)

@@ -326,28 +326,30 @@ class _Parquet(Source):
 
     def __init__(self, db: Database, paths: list[str]) -> None:
         self.paths = paths
+        seen: set[str] = set()
         for path in paths:
             try:
                 columns = list(db.describe(f"SELECT * FROM read_parquet({_list([path])})"))
             except db.Error as e:
                 raise _damaged(path, e) from None
+            seen |= {name.casefold() for name in columns}
             if path == paths[0]:
                 super().__init__(_label(paths), columns)
             else:
                 self.columns = [name for name in self.columns if name in columns]
+        self.placed = not seen & {"filename", "file_row_number"}  # the reader's own columns, unless the file has such
 
     def stage(self, db: Database, table: str, columns: Mapping[str, str]) -> None:
         picked = ", ".join(f"{identifier(old)} AS {identifier(new)}" for new, old in columns.items())
         many = "true" if len(self.paths) > 1 else "false"
-        scan = f"read_parquet({_list(self.paths)}, union_by_name={many}, filename=true, file_row_number=true)"
-        _create(
-            db,
-            self.label,
-            "VIEW",
-            table,
-            f"SELECT {picked}, {{'f': filename, 'n': file_row_number}} AS row_order FROM {scan}",
-        )
-        self.row_order = "row_order"
+        scan = f"read_parquet({_list(self.paths)}, union_by_name={many}"
+        if self.placed:
+            place = "{'file': filename, 'row': file_row_number} AS row_order"
+            query = f"SELECT {picked}, {place} FROM {scan}, filename=true, file_row_number=true)"
+            _create(db, self.label, "VIEW", table, query)
+            self.row_order = "row_order"
+        else:
+            _create(db, self.label, "TABLE", table, f"SELECT {picked} FROM {scan})")
 
 
 # ---- tables in memory ------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from ..datasets import complete_journey
 from ..event_reader import read_events
 from ..interactions import Interactions
 from ..shop import Product, Shop
+from ..summary import repeat_share
 from .evaluate import print_comparison
 from .recommend import label, recommendations
 from .render import heading, step
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
             past, future = events.split_by_time(last=TEST_SPAN)
             history = past.interactions(**WEIGHTS)
             test = future.interactions(users=history.users, items=history.items)
-        catalogue = _shelf(catalogue.align(history.items), events.item_prices(history.items))
+        catalogue = _shelf(catalogue.align(history.items), events.item_statistics(history.items)["price"])
     print(f"train: all but the last {TEST_SPAN}, {history}\ntest:  the last {TEST_SPAN}, {test}")
     shop = Shop.train(
         history, catalogue=catalogue, factors=64, iterations=10, objective="ials", regularization=0.003,
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
     )  # fmt: skip
     print_comparison(shop, test, K)
     print(
-        f"\n{_repeats(history, test):.0%} of what was bought in these weeks the household had bought before."
+        f"\n{repeat_share(history, test):.0%} of what was bought in these weeks the household had bought before."
         " To guess the next basket, repeating it is\nhard to beat, and needs no model. The model is for the rest:"
         " what a household does not know yet."
     )
@@ -88,12 +89,6 @@ def _print_loss(iteration: int, seconds: float, loss: float | None) -> None:
     print(
         f"  iteration {iteration + 1:2}: loss {loss:.6f}, {seconds:.2f} s" if loss is not None else f"  {iteration + 1}"
     )
-
-
-def _repeats(history: Interactions, test: Interactions) -> float:
-    """The share of test pairs that the history has already."""
-    keys = [m.row_numbers().astype(np.int64) * m.shape[1] + m.indices for m in (history, test)]
-    return float(np.isin(keys[1], keys[0], assume_unique=True).mean())
 
 
 def _middling(history: Interactions) -> Any:
