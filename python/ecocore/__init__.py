@@ -12,6 +12,7 @@ from ._core import __version__
 
 if typing.TYPE_CHECKING:
     from .als import AlternatingLeastSquares
+    from .assistant import Assistant
     from .baselines import Popularity, RepeatPurchases
     from .catalogue import Catalogue, read_catalogue
     from .cleaning import CleaningReport
@@ -28,6 +29,7 @@ if typing.TYPE_CHECKING:
 
 _HOMES = {
     "als": ("AlternatingLeastSquares",),
+    "assistant": ("Assistant",),
     "baselines": ("Popularity", "RepeatPurchases"),
     "catalogue": ("Catalogue", "read_catalogue"),
     "cleaning": ("CleaningReport",),
@@ -46,6 +48,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AlternatingLeastSquares",
+    "Assistant",
     "Catalogue",
     "CleaningReport",
     "DeviceUnavailable",
