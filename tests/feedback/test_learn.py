@@ -82,6 +82,15 @@ def test_the_posterior_is_bayes():
     assert down == pytest.approx({"a": 0.2, "b": 0.8})
 
 
+def test_one_who_says_the_opposite_is_found_out(log):
+    for i in range(40):
+        e = entry(text=f"text {i}", user="liar", intents=(("order_status", 0.85), ("refund", 0.1)))
+        log.add_reply(e)
+        log.add_rating(e.id, "helpful", "0")  # to answers that are mostly right
+    taught = lessons(log.records(), per_user=100, thumbs=True)
+    assert {t.intent for t in taught} <= {"order_status"}
+
+
 def test_replaying_the_log_gives_the_same_bytes(tmp_path, log):
     def train(examples, *, out):
         out.mkdir()

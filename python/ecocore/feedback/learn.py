@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections import Counter, defaultdict
@@ -35,9 +36,12 @@ def lessons(
         records: of the log.
         thumbs: also learn from thumbs, which say only right or wrong. Given that a share ``noise`` of thumbs is wrong,
             the posterior over the intents the model had in mind is formed, and the text is taken with its most
-            probable intent where that reaches ``certainty``.
+            probable intent where that reaches ``certainty``. Users whose thumbs mostly contradict the model count
+            less, those who seem to say the opposite on purpose count the other way round.
         noise: the share of thumbs that are flipped.
     """
+    records = list(records)
+    honest = _honesty(records, noise) if thumbs else {}
     votes: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     voters: Counter[str] = Counter()
     first: dict[str, tuple[str, bool]] = {}
@@ -57,7 +61,9 @@ def lessons(
             if given[record.user] <= per_user:
                 first.setdefault(key, (record.text, False))
                 voters[key] += 1
-                for intent, p in posterior(record.intents, record.action, record.thumb, noise).items():
+                for intent, p in posterior(
+                    record.intents, record.action, record.thumb, noise, honest[record.user]
+                ).items():
                     votes[key][intent] += p
     examples: list[Example] = []
     for key, (text, named) in first.items():
@@ -68,13 +74,30 @@ def lessons(
     return examples
 
 
-def posterior(intents: Sequence[tuple[str, float]], action: str, thumb: bool, noise: float) -> dict[str, float]:
-    """P(intent | thumb) by Bayes: a thumb up has probability 1 - noise where the action was right, noise elsewhere."""
-    right, wrong = (1 - noise, noise) if thumb else (noise, 1 - noise)
+def posterior(
+    intents: Sequence[tuple[str, float]], action: str, thumb: bool, noise: float, honest: float = 1.0
+) -> dict[str, float]:
+    """P(intent | thumb) by Bayes: a thumb up has probability 1 - noise where the action was right, noise elsewhere;
+    of one who always says the opposite, which the user is with probability 1 - honest, 0 and 1."""
+    up_right, up_wrong = honest * (1 - noise), honest * noise + (1 - honest)
+    right, wrong = (up_right, up_wrong) if thumb else (1 - up_right, 1 - up_wrong)
     joint = {name: p * (right if name == action else wrong) for name, p in intents}
     rest = max(0.0, 1.0 - sum(p for _, p in intents)) * wrong  # intents that the model did not name
     total = sum(joint.values()) + rest
     return {name: p / total for name, p in joint.items()} if total > 0 else {}
+
+
+def _honesty(records: Iterable[Record], noise: float, prior: float = 0.9) -> dict[str, float]:
+    """P(a user's thumbs are meant) for each user: the odds of what they said under honest thumbs, a share ``noise`` of
+    them flipped, against always the opposite of the truth, with the model's own probability of having been right."""
+    odds: dict[str, float] = defaultdict(lambda: math.log(prior / (1 - prior)))
+    for r in records:
+        if r.thumb is None:
+            continue
+        p = min(max(dict(r.intents).get(r.action, 0.5), 0.02), 0.98)
+        up_honest, up_opposite = p * (1 - noise) + (1 - p) * noise, 1 - p
+        odds[r.user] += math.log(up_honest / up_opposite if r.thumb else (1 - up_honest) / (1 - up_opposite))
+    return {user: 1 / (1 + math.exp(-min(max(o, -50.0), 50.0))) for user, o in odds.items()}
 
 
 def retrain(
