@@ -12,6 +12,7 @@ from ._core import __version__
 
 if typing.TYPE_CHECKING:
     from .als import AlternatingLeastSquares
+    from .assistant import Assistant
     from .baselines import Popularity, RepeatPurchases
     from .behavior import BehaviorModel
     from .catalogue import Catalogue, read_catalogue
@@ -31,6 +32,7 @@ if typing.TYPE_CHECKING:
 
 _HOMES = {
     "als": ("AlternatingLeastSquares",),
+    "assistant": ("Assistant",),
     "baselines": ("Popularity", "RepeatPurchases"),
     "behavior": ("BehaviorModel",),
     "catalogue": ("Catalogue", "read_catalogue"),
@@ -52,6 +54,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AlternatingLeastSquares",
+    "Assistant",
     "BehaviorModel",
     "Catalogue",
     "CleaningReport",

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import EcocoreError
-from . import demo, evaluate, info, recommend, train, train_behavior
+from . import chat, demo, evaluate, feedback, info, recommend, train, train_behavior, train_nlu
 
 __all__ = ["main"]
 
-COMMANDS = (demo, train, recommend, evaluate, train_behavior, info)
+COMMANDS = (demo, train, recommend, evaluate, train_behavior, train_nlu, chat, feedback, info)
 
 
 def parser() -> argparse.ArgumentParser:

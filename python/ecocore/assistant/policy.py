@@ -1,0 +1,384 @@
+"""What the assistant does about each intent: look-ups that end in a template and the facts for it.
+
+A handler returns a :class:`Draft` and says nothing itself; words are the business of ``answers.json``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from ..errors import FormatError
+from .dialogue import Frame, State
+from .names import NameIndex
+from .protocols import Backend, Localised, Money, Order, Product, Recommender
+from .templates import Fact, written_date
+
+__all__ = ["Catalogue", "Draft", "Policy"]
+
+_SHOWN = 3  # recommendations in an answer
+_ORDERS = 5  # orders in an answer
+_FETCHED = 60  # candidates that filters choose from before the recommender is asked with a list
+
+
+@dataclass
+class Draft:
+    """An answer before it has words: a template (or an FAQ entry), its facts, and what the dialogue waits for next."""
+
+    template: str
+    facts: dict[str, Fact] = field(default_factory=dict)
+    awaiting: str | None = None
+    handoff: str | None = None
+    faq: str | None = None
+
+
+class Catalogue:
+    """The products as the assistant knows them: by id and by name. Read once; replaced as a whole by ``refresh``."""
+
+    def __init__(self, products: Iterable[Product]) -> None:
+        self.by_id = {p.id: p for p in products}
+        official = [(name, p.id) for p in self.by_id.values() for name in p.name.values()]
+        self.official = NameIndex(official)
+        self.spoken = NameIndex(official + [(name, p.id) for p in self.by_id.values() for name in p.also])
+
+
+class Policy:
+    """Handlers by intent.
+
+    Args:
+        intents: ``intents.json``.
+        values: ``policy.json``.
+        slots: ``slots.json``, for the words of colours.
+    """
+
+    def __init__(
+        self,
+        intents: Mapping[str, Any],
+        values: Mapping[str, Any],
+        slots: Mapping[str, Any],
+        backend: Backend,
+        recommender: Recommender | None,
+        currency: str,
+    ) -> None:
+        self.intents = intents
+        self._backend, self._recommender, self._currency = backend, recommender, currency
+        self._colours: Mapping[str, Any] = slots["colour"]["values"]
+        self.values = Fact("policy", "policy", {k: _policy_value(k, v, currency) for k, v in values.items()})
+        self._days = {k: v for k, v in values.items() if isinstance(v, int)}
+        self._actions: dict[str, Callable[[str, Frame, State], Draft]] = {
+            "order_status": self._order_status, "order_list": self._order_list, "request": self._request,
+            "refund_status": self._refund_status, "size_advice": self._size_advice, "stock": self._stock,
+            "product_info": self._product_info, "price": self._price, "compare": self._compare,
+            "recommend": self._recommend, "faq": self._faq, "say": self._say, "handoff": self._handoff,
+            "affirm": self._say, "deny": self._say,
+        }  # fmt: skip
+        for name, intent in intents.items():
+            if intent.get("action") not in self._actions:
+                raise FormatError(
+                    f"intents.json: {name}: expected an action of {', '.join(self._actions)};"
+                    f" got {intent.get('action')!r}"
+                )
+        self.catalogue = Catalogue(backend.products())
+
+    def refresh(self) -> None:
+        """Reads the catalogue anew; turns under way finish with the old one."""
+        self.catalogue = Catalogue(self._backend.products())
+
+    def act(self, user: str, frame: Frame, state: State) -> Draft:
+        """The answer to a frame. May raise whatever the backend raises."""
+        return self._actions[self.intents[frame.intent]["action"]](user, frame, state)
+
+    def name(self, intent: str) -> Localised:
+        """The intent in the customer's words."""
+        return {language: self.intents[intent][language] for language in ("en", "zh")}
+
+    def choices(self, intents: Sequence[str]) -> Draft:
+        """Asks which of a few intents is meant."""
+        items = [
+            Fact("intents", intent, {"letter": "ABC"[i], "name": self.name(intent)}) for i, intent in enumerate(intents)
+        ]
+        return Draft("ask.intent", {"choices": Fact("intents", "choices", items)})
+
+    # ---- small talk, FAQ, hand-off ----
+    def _say(self, user: str, frame: Frame, state: State) -> Draft:
+        return Draft(f"say.{frame.intent}", {"policy": self.values})
+
+    def _faq(self, user: str, frame: Frame, state: State) -> Draft:
+        return Draft("", {"policy": self.values}, faq=self.intents[frame.intent]["faq"])
+
+    def _handoff(self, user: str, frame: Frame, state: State) -> Draft:
+        return self.hand_off(self.intents[frame.intent]["reason"])
+
+    def hand_off(self, reason: str) -> Draft:
+        """Brings in a person."""
+        return Draft(f"say.handoff.{reason}", {}, handoff=reason)
+
+    # ---- orders ----
+    def _order_of(self, user: str, frame: Frame, state: State, fits: Callable[[Order], bool]) -> Order | Draft:
+        """The order that is meant: the one named, or the only one that fits; else a question for it."""
+        if asked := frame.slots.get("order_id"):
+            order = self._backend.order(user, asked)
+            if order is not None:
+                return order
+            del frame.slots["order_id"]
+            # An order that was only carried over and is gone by now was not asked for.
+            if asked != state.recent.pop("order_id", None):
+                return Draft("order.not_found", {"asked": Fact("user", "order_id", asked)}, "order_id")
+        orders = list(self._backend.orders(user, _ORDERS))
+        if not orders:
+            return Draft("order.none")
+        fitting = [order for order in orders if fits(order)]
+        if len(fitting) == 1 or len(orders) == 1:
+            return (fitting or orders)[0]
+        shown = fitting or orders
+        return Draft("ask.which_order", {"orders": self._order_lines(shown)}, "order_id")
+
+    def _order_status(self, user: str, frame: Frame, state: State) -> Draft:
+        order = self._order_of(user, frame, state, lambda o: o.status in ("placed", "packed", "shipped"))
+        if isinstance(order, Draft):
+            return order
+        state.recent["order_id"] = order.id
+        return Draft(f"order.{order.status}", self._order_facts(order))
+
+    def _order_list(self, user: str, frame: Frame, state: State) -> Draft:
+        orders = list(self._backend.orders(user, _ORDERS))
+        return Draft("order.list", {"orders": self._order_lines(orders)}) if orders else Draft("order.none")
+
+    def _refund_status(self, user: str, frame: Frame, state: State) -> Draft:
+        order = self._order_of(user, frame, state, lambda o: o.refund is not None)
+        if isinstance(order, Draft):
+            return order
+        state.recent["order_id"] = order.id
+        facts = self._order_facts(order)
+        if order.refund is None:
+            return Draft("refund.none", facts)
+        facts["refund"] = Fact("orders", f"{order.id}.refund", order.refund)
+        return Draft(f"refund.{order.refund.status}", facts)
+
+    def _request(self, user: str, frame: Frame, state: State) -> Draft:
+        """Something to be filed for an order: is it possible, is all there that it needs, is it confirmed?"""
+        intent = self.intents[frame.intent]
+        days = self._days.get(intent.get("within", ""))
+
+        def over(order: Order) -> bool:
+            day = order.delivered
+            return days is not None and day is not None and (state_day(frame) - day).days > days
+
+        order = self._order_of(user, frame, state, lambda o: o.status in intent["when"] and not over(o))
+        if isinstance(order, Draft):
+            return order
+        frame.slots["order_id"] = state.recent["order_id"] = order.id
+        facts = self._order_facts(order)
+        if order.status not in intent["when"]:
+            return Draft(f"request.refused.{order.status}", facts)
+        if over(order):
+            return Draft("request.over", facts)
+        for needed in intent.get("slots", ()):
+            if not any(frame.slots.get(name) for name in needed.split("|")):
+                return Draft(f"ask.{needed.replace('|', '_or_')}", facts, needed)
+        facts["kind"] = Fact("intents", frame.intent, self.name(frame.intent))
+        if detail := self._detail(frame):
+            facts["detail"] = detail
+            return Draft("request.confirm_detail", facts, "confirm")
+        return Draft("request.confirm", facts, "confirm")
+
+    def confirmed(self, user: str, frame: Frame) -> Draft:
+        """Files the request that was said yes to."""
+        order = self._backend.order(user, frame.slots["order_id"])
+        if order is None:
+            return Draft("order.not_found", {"asked": Fact("user", "order_id", frame.slots["order_id"])})
+        details = {k: str(v) for k, v in frame.slots.items() if k in ("date", "address", "size", "colour")}
+        case = self._backend.open_case(user, frame.intent, order.id, details)
+        facts = self._order_facts(order)
+        facts["kind"] = Fact("intents", frame.intent, self.name(frame.intent))
+        facts["case"] = Fact("cases", case.id, case)
+        return Draft("request.opened", facts)
+
+    def _detail(self, frame: Frame) -> Fact | None:
+        texts: dict[str, list[str]] = {"en": [], "zh": []}
+        for needed in self.intents[frame.intent].get("slots", ()):
+            for slot in needed.split("|"):
+                value = frame.slots.get(slot)
+                for language, parts in texts.items():
+                    if isinstance(value, dt.date):
+                        parts.append(written_date(value, language))
+                    elif slot == "colour" and value:
+                        parts.append(self._colour(value, language))
+                    elif value:
+                        parts.append(str(value))
+        return Fact("user", "detail", {k: ", ".join(v) for k, v in texts.items()}) if texts["en"] else None
+
+    def _order_facts(self, order: Order) -> dict[str, Fact]:
+        view = {
+            "id": order.id, "placed": order.placed, "due": order.due, "total": order.total,
+            "carrier": order.carrier or None, "tracking": order.tracking or None, "delivered": order.delivered,
+            "items": _items(order),
+        }  # fmt: skip
+        return {"order": Fact("orders", order.id, view), "policy": self.values}
+
+    def _order_lines(self, orders: Sequence[Order]) -> Fact:
+        return Fact("orders", "latest", [self._order_facts(order)["order"] for order in orders])
+
+    # ---- products ----
+    def _product_of(self, frame: Frame) -> Product | None:
+        """The product that is meant, read anew: its price may have changed since the catalogue was read."""
+        ids: tuple[str, ...] = frame.slots.get("product") or ()
+        return self._backend.product(ids[0]) if len(ids) == 1 else None
+
+    def _ask_product(self, frame: Frame) -> Draft:
+        return Draft("ask.product", {}, "product")
+
+    def _price(self, user: str, frame: Frame, state: State) -> Draft:
+        product = self._product_of(frame)
+        if product is None:
+            return self._ask_product(frame)
+        return Draft("product.price", {"product": self._view(product)})
+
+    def _product_info(self, user: str, frame: Frame, state: State) -> Draft:
+        product = self._product_of(frame)
+        if product is None:
+            return self._ask_product(frame)
+        return Draft("product.about" if product.about else "product.price", {"product": self._view(product)})
+
+    def _size_advice(self, user: str, frame: Frame, state: State) -> Draft:
+        product = self._product_of(frame)
+        if product is None:
+            return Draft("", {"policy": self.values}, awaiting="product", faq="size_chart")
+        if not product.about:
+            return Draft("product.price", {"product": self._view(product)})
+        return Draft("size.list" if product.sizes else "size.one", {"product": self._view(product)})
+
+    def _stock(self, user: str, frame: Frame, state: State) -> Draft:
+        product = self._product_of(frame)
+        if product is None:
+            return self._ask_product(frame)
+        size, colour = frame.slots.get("size"), frame.slots.get("colour")
+        facts = {"product": self._view(product), "variant": self._variant(product, size, colour)}
+        if (size and product.sizes and size not in product.sizes) or (
+            colour and product.colours and colour not in product.colours
+        ):
+            return Draft("stock.no_variant", facts)
+        pieces = self._backend.stock(product.id, size if product.sizes else None, colour if product.colours else None)
+        facts["stock"] = Fact("stock", product.id, pieces)
+        return Draft("stock.yes" if pieces > 0 else "stock.no", facts)
+
+    def _compare(self, user: str, frame: Frame, state: State) -> Draft:
+        ids = frame.slots.get("products") or ()
+        pair = [p for p in (self._backend.product(i) for i in ids[:2]) if p is not None and p.about]
+        if len(pair) < 2:
+            return Draft("ask.two_products", {}, "products")
+        return Draft("product.compare", {"first": self._view(pair[0]), "second": self._view(pair[1])})
+
+    def _view(self, product: Product) -> Fact:
+        view = {
+            "id": product.id, "name": product.name, "price": product.price, "about": product.about or None,
+            "sizes": product.sizes,
+            "options": {
+                language: [*(self._colour(c, language) for c in product.colours), *product.sizes]
+                for language in ("en", "zh")
+            },
+        }  # fmt: skip
+        return Fact("catalogue", product.id, view)
+
+    def _variant(self, product: Product, size: str | None, colour: str | None) -> Fact:
+        texts = {}
+        for language in ("en", "zh"):
+            extra = [x for x in (colour and self._colour(colour, language), size) if x]
+            name = product.name.get(language) or next(iter(product.name.values()))
+            brackets = " ({})" if language == "en" else "（{}）"
+            texts[language] = name + (brackets.format(", ".join(extra)) if extra else "")
+        return Fact("catalogue", product.id, texts)
+
+    def _colour(self, colour: str, language: str) -> str:
+        return str(self._colours[colour][language][0]) if colour in self._colours else colour
+
+    # ---- recommendations ----
+    def _recommend(self, user: str, frame: Frame, state: State) -> Draft:
+        anchor = self._product_of(frame)
+        amount, colour = frame.slots.get("amount"), frame.slots.get("colour")
+        least = frame.bound == "min"
+
+        def fits(product: Product) -> bool:
+            if amount is not None and (product.price.amount < amount if least else product.price.amount > amount):
+                return False
+            return not colour or colour in product.colours
+
+        found = self._candidates(user, anchor, fits, colour)
+        if not found:
+            return Draft("recommend.none")
+        facts = {"items": Fact("recommendations", user_key(anchor), [self._view(p) for p in found])}
+        if anchor is not None:
+            facts["product"] = self._view(anchor)
+        limited = amount is not None and not least
+        if amount is not None and limited:
+            facts["limit"] = Fact("user", "amount", Money(amount, self._currency))
+        kind = ("like_under" if limited else "like") if anchor is not None else ("under" if limited else "list")
+        return Draft(f"recommend.{kind}", facts)
+
+    def _candidates(
+        self, user: str, anchor: Product | None, fits: Callable[[Product], bool], colour: str | None
+    ) -> list[Product]:
+        """Recommended products that fit and are in stock. The catalogue in memory rules most out; what is left is read
+        anew from the backend, so that the price in the answer is today's."""
+        if self._recommender is None:
+            return []
+        recommender, known = self._recommender, self.catalogue.by_id
+
+        def asked(allow: list[str] | None) -> list[Product]:
+            ranked = (
+                recommender.similar(anchor.id, _FETCHED, allow=allow)
+                if anchor is not None
+                else recommender.recommend(user, _FETCHED, allow=allow)
+            )
+            found: list[Product] = []
+            for product_id, _ in ranked:
+                product = self._backend.product(product_id) if product_id in known and fits(known[product_id]) else None
+                if product is None or not fits(product):
+                    continue
+                if self._backend.stock(product.id, None, colour if product.colours else None) > 0:
+                    found.append(product)
+                    if len(found) == _SHOWN:
+                        break
+            return found
+
+        found = asked(None)
+        if len(found) < _SHOWN and len(known) > _FETCHED:
+            return asked([p.id for p in known.values() if fits(p)]) or found
+        return found
+
+
+def user_key(anchor: Product | None) -> str:
+    """The key of recommendations: for the user, or like a product."""
+    return f"like {anchor.id}" if anchor is not None else "for you"
+
+
+def state_day(frame: Frame) -> dt.date:
+    """The day of the turn, as the assistant put it into the frame."""
+    day = frame.slots["today"]
+    assert isinstance(day, dt.date)
+    return day
+
+
+def _items(order: Order) -> dict[str, str]:
+    """The lines of an order in words, by language."""
+    texts = {}
+    for language, join in (("en", ", "), ("zh", "、")):
+        parts = []
+        for line in order.lines:
+            name = line.product.name.get(language) or next(iter(line.product.name.values()))
+            parts.append(f"{line.quantity} × {name}" if line.quantity > 1 else name)
+        texts[language] = join.join(parts)
+    return texts
+
+
+def _policy_value(name: str, value: Any, currency: str) -> Any:
+    if isinstance(value, Mapping) and set(value) == {"money"}:
+        return Money(Decimal(value["money"]), currency)
+    if isinstance(value, (int, str)) or (isinstance(value, Mapping) and {"en", "zh"} <= set(value)):
+        return value
+    raise FormatError(
+        f'policy.json: {name}: expected a whole number, a text, {{"money": "9.90"}} or a text by language'
+    )

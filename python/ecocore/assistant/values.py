@@ -1,0 +1,219 @@
+"""Typed values in a customer's sentence: order ids, sizes, colours, amounts, dates, phones, products.
+
+Rules, not learned: an order id or a price limit must be read exactly or not at all. What the NLU marks beside it (an
+address, a product described in other words) is taken where no rule found that slot.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from .evidence import chinese_number
+from .language import fold
+from .names import NameIndex
+from .protocols import Slot
+
+__all__ = ["Value", "ValueFinder"]
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value of a slot. ``value`` is canonical: ``"EC204815"``, ``"XL"``, ``"navy"``, a Decimal, a date, product ids.
+
+    ``bound`` says how an amount limits: ``"max"``, ``"min"`` or ``""``. ``negated``: the customer said "not this".
+    """
+
+    slot: str
+    value: Any
+    start: int
+    end: int
+    bound: str = ""
+    negated: bool = False
+
+
+_NEGATION = re.compile(
+    r"(?:\b(?:not|no|don'?t|isn'?t|instead of|rather than)\s+(?:an?\s+|the\s+|in\s+|size\s+|want\s+)*"
+    r"|不是|不要|别要|而不是|并非)\s*$"
+)
+_MAX_BEFORE = re.compile(
+    r"(?:\b(?:under|below|less than|up to|max(?:imum)?|at most|within|cheaper than|not more than|budget(?: is| of)?)"
+    r"|不超过|低于|少于|最多|预算|不到)\s*(?:about\s+|of\s+)?$"
+)
+_MAX_AFTER = re.compile(r"^\s*(?:以内|以下|之内|内|or less|max\b|tops\b|封顶)")
+_MIN_BEFORE = re.compile(r"(?:\b(?:over|above|more than|at least|from)|高于|超过|至少|大于)\s*$")
+_MIN_AFTER = re.compile(r"^\s*(?:以上|起|or more)")
+
+_AMOUNT = re.compile(
+    r"(?:[$€£¥]\s?(?P<a>\d[\d,]*(?:\.\d{1,2})?))"
+    r"|(?:(?P<b>\d[\d,]*(?:\.\d{1,2})?)\s?(?:元|块钱|块|dollars?\b|bucks\b|euros?\b|pounds?\b|yuan\b|rmb\b|usd\b|cny\b|eur\b))"
+    r"|(?:(?P<c>[一二两三四五六七八九十百千万零]{1,9})(?:元|块钱|块|以内|以下))"
+    r"|(?P<d>(?<![a-z0-9.,-])\d[\d,]*(?:\.\d{1,2})?(?![a-z0-9-]|\.\d))"
+)
+_LETTER_SIZE = re.compile(r"(?<![A-Za-z0-9'’&.-])(XXL|2XL|XL|XS|S|M|L)(?![A-Za-z0-9'’&-])")
+_LOWER_SIZE = re.compile(r"\bsize\s+(xxl|2xl|xl|xs|s|m|l)\b|^(?:in\s+)?(xxl|2xl|xl|xs|s|m|l)[.!?]?$")
+_NUMBER_SIZE = re.compile(r"\bsize\s+(3[5-9]|4[0-9])\b|(?<!\d)(3[5-9]|4[0-9])\s?[码号]|^(3[5-9]|4[0-9])[.!?]?$")
+_WORD_SIZE = re.compile(r"\b(extra small|extra large|small|medium|large)\b|(加小号|加大号|特大号|小号|中号|大号)")
+_SIZE_WORDS = {
+    "extra small": "XS", "small": "S", "medium": "M", "large": "L", "extra large": "XL",
+    "加小号": "XS", "小号": "S", "中号": "M", "大号": "L", "加大号": "XL", "特大号": "XXL",
+}  # fmt: skip
+_PHONE = re.compile(
+    r"(?<![\w-])(?:\+?\d{1,3}[ -]?)?(?:1[3-9]\d[ -]?\d{4}[ -]?\d{4}|\(\d{3}\) ?\d{3}-\d{4}|\d{3}-\d{4})(?![\w-])"
+)
+
+_MONTH_NAMES = "jan feb mar apr may jun jul aug sep oct nov dec"
+_MONTHS = {m: i for i, m in enumerate(_MONTH_NAMES.split(), 1)}
+_DAY_NAMES = "monday tuesday wednesday thursday friday saturday sunday"
+_DAYS = {d: i for i, d in enumerate(_DAY_NAMES.split())}
+_DATES = re.compile(
+    r"(?P<iso>\b\d{4}-\d{1,2}-\d{1,2}\b)"
+    r"|(?P<zh>(?:(?P<zy>\d{4})年)?(?P<zm>\d{1,2})月(?P<zd>\d{1,2})[号日]?)"
+    r"|\b(?P<d1>\d{1,2})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<m1>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\b"
+    r"|\b(?P<m2>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+(?P<d2>\d{1,2})(?:st|nd|rd|th)?\b"
+    r"|\b(?P<next>next\s+)?(?P<wd>monday|tuesday|wednesday|thursday|friday|saturday|sunday)\b"
+    r"|(?P<zn>下)?(?:周|星期|礼拜)(?P<zw>[一二三四五六日天])"
+    r"|\b(?P<rel>day after tomorrow|tomorrow|tmrw|today)\b|(?P<zr>大后天|后天|明天|今天)"
+    r"|\bthe (?P<dom>\d{1,2})(?:st|nd|rd|th)\b|(?<![\d月])(?P<zdom>\d{1,2})[号日](?![码])"
+)
+_RELATIVE = {
+    "today": 0,
+    "tomorrow": 1,
+    "tmrw": 1,
+    "day after tomorrow": 2,
+    "今天": 0,
+    "明天": 1,
+    "后天": 2,
+    "大后天": 3,
+}
+
+
+class ValueFinder:
+    """Finds the values of one shop: its order ids, its colours and sizes, its products.
+
+    Args:
+        slots: ``slots.json``.
+        names: the catalogue's names and their other names.
+        order_id: a regular expression for order ids, without blanks and hyphens, in capitals.
+    """
+
+    def __init__(self, slots: Mapping[str, Any], names: NameIndex, order_id: str = r"[A-Z]{2}\d{6}") -> None:
+        self.names = names
+        loose = order_id.replace(r"\d", r"[\s-]?\d", 1)
+        self._order_id = re.compile(rf"(?<![A-Za-z0-9])#?({loose})(?![A-Za-z0-9])", re.IGNORECASE)
+        self._colours: dict[str, str] = {}
+        for canonical, by_language in slots["colour"]["values"].items():
+            for words in by_language.values():
+                for word in words:
+                    # A single character (黑) is a colour only where it is used as one: 黑的, 黑色.
+                    self._colours.update({word + "的": canonical} if len(word) == 1 else {word: canonical})
+        choices = sorted(self._colours, key=len, reverse=True)
+        self._colour = re.compile(
+            "|".join(rf"\b{re.escape(c)}\b" if c.isascii() else re.escape(c) for c in choices), re.IGNORECASE
+        )
+
+    def find(self, text: str, today: dt.date, parsed: Iterable[Slot] = ()) -> list[Value]:
+        """The values in a cleaned text, by place. ``parsed``: the slots of the NLU."""
+        taken: list[tuple[int, int]] = []
+        found: list[Value] = []
+
+        def add(slot: str, value: Any, start: int, end: int, bound: str = "") -> None:
+            if value is None or any(start < e and s < end for s, e in taken):
+                return
+            taken.append((start, end))
+            found.append(Value(slot, value, start, end, bound, bool(_NEGATION.search(text[:start].casefold()))))
+
+        lower = text.lower() if len(text.lower()) == len(text) else text  # same places, or leave it
+        for m in self._order_id.finditer(text):
+            add("order_id", re.sub(r"[\s#-]", "", m[0]).upper(), *m.span())
+        for m in _PHONE.finditer(text):
+            add("phone", m[0], *m.span())
+        folded = fold(text)
+        if len(folded) == len(text):
+            for name in self.names.find(folded):
+                add("product", name.ids, name.start, name.end)
+        for m in _DATES.finditer(lower):
+            add("date", _date(m, today), *m.span())
+        for pattern in (_LETTER_SIZE, _LOWER_SIZE, _NUMBER_SIZE, _WORD_SIZE):
+            for m in pattern.finditer(text if pattern is _LETTER_SIZE else lower):
+                word = next(g for g in m.groups() if g)
+                start = m.start(m.lastindex or 0)
+                size = _SIZE_WORDS.get(word, word.upper())
+                add("size", "XXL" if size == "2XL" else size, start, start + len(word))
+        for m in self._colour.finditer(lower):
+            add("colour", self._colours[m[0]], *m.span())
+        for m in _AMOUNT.finditer(lower):
+            add("amount", *_amount(m, lower))
+        rules = {v.slot for v in found}
+        for slot in parsed:
+            if slot.name in ("address", "phone") and slot.name not in rules:
+                add(slot.name, slot.value, slot.start, slot.end)
+        return sorted(found, key=lambda v: v.start)
+
+
+def _amount(m: re.Match[str], text: str) -> tuple[Decimal | None, int, int, str]:
+    before, after = text[: m.start()], text[m.end() :]
+    numeral = m["c"]
+    if (numeral and m[0].endswith(("以内", "以下"))) or _MAX_BEFORE.search(before) or _MAX_AFTER.match(after):
+        bound = "max"
+    elif _MIN_BEFORE.search(before) or _MIN_AFTER.match(after):
+        bound = "min"
+    else:
+        bound = ""
+    digits = m["a"] or m["b"] or m["d"]
+    if m["d"] and not bound and not after.startswith(("左右", "的预算")):
+        return None, m.start(), m.end(), ""  # a bare number limits nothing: it may count pieces or years
+    if digits:
+        plain = digits.replace(",", "").strip(".")
+        return (Decimal(plain) if plain else None), m.start(), m.end(), bound
+    return Decimal(chinese_number(numeral)), m.start(), m.end(), bound
+
+
+def _date(m: re.Match[str], today: dt.date) -> dt.date | None:
+    g = m.groupdict()
+    try:
+        if g["iso"]:
+            year, month, day = (int(n) for n in g["iso"].split("-"))
+            return dt.date(year, month, day)
+        if g["zh"]:
+            return _coming(today, int(g["zm"]), int(g["zd"]), g["zy"])
+        if g["m1"] or g["m2"]:
+            return _coming(today, _MONTHS[g["m1"] or g["m2"]], int(g["d1"] or g["d2"]), None)
+        if g["wd"] or g["zw"]:
+            weekday = _DAYS[g["wd"]] if g["wd"] else "一二三四五六日".find(g["zw"].replace("天", "日"))
+            return _weekday(today, weekday, bool(g["next"] or g["zn"]))
+        if g["rel"] or g["zr"]:
+            return today + dt.timedelta(_RELATIVE[g["rel"] or g["zr"]])
+        day = int(g["dom"] or g["zdom"])
+        month = today.month if day >= today.day else today.month % 12 + 1
+        return dt.date(today.year + (month < today.month), month, day)
+    except ValueError:
+        return None  # 31 June, the 45th: no such day
+
+
+def _coming(today: dt.date, month: int, day: int, year: str | None) -> dt.date:
+    if year:
+        return dt.date(int(year), month, day)
+    this = dt.date(today.year, month, day)
+    # "5 January" said in December means the next one, "20 November" said on the 24th the last one.
+    return this if (today - this).days <= 180 else dt.date(today.year + 1, month, day)
+
+
+def _weekday(today: dt.date, weekday: int, next_week: bool) -> dt.date:
+    """The coming day of that name; with "next", the one in the week after this."""
+    if next_week:
+        return today + dt.timedelta(7 - today.weekday() + weekday)
+    return today + dt.timedelta((weekday - today.weekday()) % 7 or 7)
+
+
+def without(text: str, values: Sequence[Value]) -> str:
+    """The text with the values cut out."""
+    out, at = [], 0
+    for v in values:
+        out.append(text[at : v.start])
+        at = v.end
+    return " ".join("".join([*out, text[at:]]).split())

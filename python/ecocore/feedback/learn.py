@@ -1,0 +1,300 @@
+"""From the log to a better model: what people taught it, replayed with the old examples, judged, promoted, undone."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..assistant.language import fold
+from ..assistant.protocols import NLU
+from ..errors import FormatError, InvalidArgument
+from ..starter import Example
+from .estimate import Estimate, Interval, estimate
+from .log import Record
+
+__all__ = ["Registry", "Verdict", "judge", "lessons", "retrain"]
+
+
+def lessons(
+    records: Iterable[Record], *, per_user: int = 20, thumbs: bool = False, noise: float = 0.2, certainty: float = 0.8
+) -> list[Example]:
+    """The examples that people's feedback amounts to, in log order.
+
+    A correction, or a choice when asked back, labels a text. Where people disagree about the same text the majority
+    decides, and a tie teaches nothing. Of one user at most ``per_user`` labels count, so that nobody can flood it.
+
+    Args:
+        records: of the log.
+        thumbs: also learn from thumbs, which say only right or wrong. Given that a share ``noise`` of thumbs is wrong,
+            the posterior over the intents the model had in mind is formed, and the text is taken with its most
+            probable intent where that reaches ``certainty``. Users whose thumbs mostly contradict the model count
+            less, those who seem to say the opposite on purpose count the other way round.
+        noise: the share of thumbs that are flipped.
+    """
+    records = list(records)
+    honest = _honesty(records, noise) if thumbs else {}
+    votes: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    voters: Counter[str] = Counter()
+    first: dict[str, tuple[str, bool]] = {}
+    given: Counter[str] = Counter()
+    for record in records:
+        if not record.text:
+            continue
+        key = fold(record.text)
+        if record.label is not None:
+            given[record.user] += 1
+            if given[record.user] <= per_user:
+                votes[key][record.label] += 1.0
+                voters[key] += 1
+                first[key] = (first.get(key, (record.text, True))[0], True)
+        elif thumbs and record.thumb is not None and record.action not in ("ask", "none"):
+            given[record.user] += 1
+            if given[record.user] <= per_user:
+                first.setdefault(key, (record.text, False))
+                voters[key] += 1
+                for intent, p in posterior(
+                    record.intents, record.action, record.thumb, noise, honest[record.user]
+                ).items():
+                    votes[key][intent] += p
+    examples: list[Example] = []
+    for key, (text, named) in first.items():
+        ranked = sorted(votes[key].items(), key=lambda v: (-v[1], v[0]))
+        clear = len(ranked) == 1 or ranked[0][1] > ranked[1][1]
+        if clear and (named or ranked[0][1] / voters[key] >= certainty):
+            examples.append(Example(text, ranked[0][0]))
+    return examples
+
+
+def posterior(
+    intents: Sequence[tuple[str, float]], action: str, thumb: bool, noise: float, honest: float = 1.0
+) -> dict[str, float]:
+    """P(intent | thumb) by Bayes: a thumb up has probability 1 - noise where the action was right, noise elsewhere;
+    of one who always says the opposite, which the user is with probability 1 - honest, 0 and 1."""
+    up_right, up_wrong = honest * (1 - noise), honest * noise + (1 - honest)
+    right, wrong = (up_right, up_wrong) if thumb else (1 - up_right, 1 - up_wrong)
+    joint = {name: p * (right if name == action else wrong) for name, p in intents}
+    rest = max(0.0, 1.0 - sum(p for _, p in intents)) * wrong  # intents that the model did not name
+    total = sum(joint.values()) + rest
+    return {name: p / total for name, p in joint.items()} if total > 0 else {}
+
+
+def _honesty(records: Iterable[Record], noise: float, prior: float = 0.9) -> dict[str, float]:
+    """P(a user's thumbs are meant) for each user: the odds of what they said under honest thumbs, a share ``noise`` of
+    them flipped, against always the opposite of the truth, with the model's own probability of having been right."""
+    odds: dict[str, float] = defaultdict(lambda: math.log(prior / (1 - prior)))
+    for r in records:
+        if r.thumb is None:
+            continue
+        p = min(max(dict(r.intents).get(r.action, 0.5), 0.02), 0.98)
+        up_honest, up_opposite = p * (1 - noise) + (1 - p) * noise, 1 - p
+        odds[r.user] += math.log(up_honest / up_opposite if r.thumb else (1 - up_honest) / (1 - up_opposite))
+    return {user: 1 / (1 + math.exp(-min(max(o, -50.0), 50.0))) for user, o in odds.items()}
+
+
+def retrain(
+    records: Iterable[Record],
+    base: Sequence[Example],
+    train: Callable[..., Any],
+    out: str | Path,
+    *,
+    repeat: int = 1,
+    **options: Any,
+) -> list[Example]:
+    """Trains a candidate on the old examples and what was learnt since, and returns the latter.
+
+    The old examples are replayed whole, so that nothing is forgotten for what is new. The examples are put in a fixed
+    order and nothing is drawn at random here: the same log and base give the same examples and, the training being
+    deterministic, the same bytes.
+
+    Args:
+        train: ``ecocore.train.nlu``: called as ``train(examples, out=out)``, with mappings of text, intent and slots.
+        repeat: how often each lesson is put in.
+        options: of :func:`lessons`.
+    """
+    learnt = lessons(records, **options)
+    known = {(fold(e.text), e.intent) for e in base}
+    new = [e for e in learnt if (fold(e.text), e.intent) not in known]
+    train([e._asdict() for e in (*base, *(e for e in new for _ in range(repeat)))], out=Path(out))
+    return new
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a candidate may replace the current model, and why."""
+
+    promote: bool
+    reasons: tuple[str, ...]
+    gold_current: float
+    gold_candidate: float
+    gold_gain: Interval
+    estimate: Estimate | None
+
+
+def judge(
+    candidate: NLU,
+    current: NLU,
+    gold: Sequence[Example],
+    records: Sequence[Record],
+    *,
+    tolerance: float = 0.005,
+    least_rated: int = 50,
+    seed: int = 0,
+) -> Verdict:
+    """Whether a candidate is better, by two independent witnesses that must both say so.
+
+    The gold set, labelled by people and never trained on: the candidate is right at least as often, and the lower bound
+    of the paired bootstrap interval of its gain is not below ``-tolerance``. The log: the doubly robust estimate of
+    what the candidate would have earned is above what was earned, again with a lower bound not below ``-tolerance``.
+    With fewer than ``least_rated`` rated replies, or an effective sample below a tenth of them, the log says nothing
+    and the candidate stays out.
+    """
+    if not gold:
+        raise InvalidArgument("gold: expected labelled examples that no model was trained on; got none")
+    right = np.array([[_decision(m, e.text) == e.intent for e in gold] for m in (current, candidate)], np.float64)
+    difference = right[1] - right[0]
+    random = np.random.default_rng(seed)
+    means = np.array([difference[random.integers(0, len(gold), len(gold))].mean() for _ in range(1000)])
+    low, high = np.percentile(means, [2.5, 97.5])
+    gain = Interval(float(difference.mean()), float(low), float(high))
+    reasons: list[str] = []
+    if gain.value < 0 or gain.low < -tolerance:
+        reasons.append(f"gold set: gain {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] is not safely above zero")
+    rated = [r for r in records if r.reward is not None and r.actions.get(r.action, 0) > 0]
+    estimated = _estimate(candidate, rated, seed) if len(rated) >= least_rated else None
+    if estimated is None:
+        reasons.append(f"log: {len(rated)} rated replies, {least_rated} are needed")
+    elif estimated.effective < 0.1 * estimated.rows:
+        reasons.append(f"log: effective sample {estimated.effective:.0f} of {estimated.rows} rows is too small")
+    elif estimated.gain.value <= 0 or estimated.gain.low < -tolerance:
+        g = estimated.gain
+        reasons.append(f"log: estimated gain {g.value:+.4f} [{g.low:+.4f}, {g.high:+.4f}] is not safely above zero")
+    return Verdict(not reasons, tuple(reasons), float(right[0].mean()), float(right[1].mean()), gain, estimated)
+
+
+def _decision(nlu: NLU, text: str) -> str:
+    parse = nlu.parse(text)
+    return "out_of_scope" if parse.outcome == "out_of_scope" else parse.intent
+
+
+def _action(nlu: NLU, text: str) -> str:
+    parse = nlu.parse(text)
+    return {"sure": parse.intent, "ask": "ask"}.get(parse.outcome, "out_of_scope")
+
+
+def _estimate(candidate: NLU, rated: Sequence[Record], seed: int) -> Estimate:
+    """The candidate's value on the rated rows. Expected rewards are means by action, shrunk to the overall mean and
+    fitted on the other half of the rows, so that a row never predicts itself."""
+    rewards = np.array([r.reward for r in rated], np.float64)
+    actions = [r.action for r in rated]
+    wanted = [_action(candidate, r.text) for r in rated]
+    models = [
+        _means([(a, x) for i, (a, x) in enumerate(zip(actions, rewards, strict=True)) if i % 2 != half])
+        for half in (0, 1)
+    ]
+    logged = [models[i % 2](a) for i, a in enumerate(actions)]
+    target = [models[i % 2](a) for i, a in enumerate(wanted)]
+    agree = [float(a == b) for a, b in zip(actions, wanted, strict=True)]
+    propensities = [min(1.0, r.actions[r.action]) for r in rated]
+    return estimate(rewards, propensities, agree, logged, target, seed=seed)
+
+
+def _means(rows: Sequence[tuple[str, float]]) -> Callable[[str], float]:
+    overall = sum(x for _, x in rows) / max(1, len(rows))
+    totals: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for action, x in rows:
+        totals[action][0] += x
+        totals[action][1] += 1
+    prior = 5.0
+    fitted = {a: (s + prior * overall) / (n + prior) for a, (s, n) in totals.items()}
+    return lambda action: fitted.get(action, overall)
+
+
+class Registry:
+    """Which model is in use: a folder of models and one file that names the current one, changed atomically.
+
+    A crash leaves the old or the new name, never half of one. ``history.jsonl`` tells what was promoted and why.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def current(self) -> Path | None:
+        """The folder of the model in use; None before the first.
+
+        Raises:
+            FormatError: the model that is named is not there.
+        """
+        try:
+            name = (self.folder / "current").read_text("utf-8").strip()
+        except FileNotFoundError:
+            return None
+        path = self.folder / name
+        if not name or "/" in name or not path.is_dir():
+            raise FormatError(f"{self.folder / 'current'}: names {name!r}, which is no model here; roll back")
+        return path
+
+    def promote(self, name: str, verdict: Verdict | None = None) -> None:
+        """Makes a model of the folder the current one. ``verdict``: why; None for the first model.
+
+        Raises:
+            InvalidArgument: there is no such model, or the verdict says no.
+        """
+        if "/" in name or not (self.folder / name).is_dir():
+            raise InvalidArgument(f"name: expected a model in {self.folder}; got {name!r}")
+        if verdict is not None and not verdict.promote:
+            raise InvalidArgument(f"{name}: may not be promoted: {'; '.join(verdict.reasons)}")
+        before = self.current()
+        self._set(name, before.name if before else None, "promote", asdict(verdict) if verdict else None)
+
+    def rollback(self) -> str:
+        """Returns to the model before the current one, and says which.
+
+        Raises:
+            InvalidArgument: there is none to return to.
+        """
+        now = self.current()
+        steps = [s for s in self.history() if now is not None and s["model"] == now.name and s["event"] == "promote"]
+        before = steps[-1]["before"] if steps else None
+        if now is None or before is None or not (self.folder / before).is_dir():
+            raise InvalidArgument(f"{self.folder}: there is no earlier model to return to")
+        self._set(before, now.name, "rollback", None)
+        return str(before)
+
+    def history(self) -> list[dict[str, Any]]:
+        """What was promoted and rolled back, oldest first. A line that a crash cut short is left out."""
+        try:
+            lines = (self.folder / "history.jsonl").read_text("utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        steps = []
+        for line in lines:
+            try:
+                steps.append(json.loads(line))
+            except ValueError:
+                continue
+        return steps
+
+    def _set(self, name: str, before: str | None, event: str, why: Any) -> None:
+        # History first: if the switch is then lost in a crash, the line tells of a model that was not switched to,
+        # which the next promotion or rollback corrects; the other way round a switch could not be undone.
+        step = {"event": event, "model": name, "before": before, "at": time.time(), "verdict": why}
+        with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(step, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary = self.folder / ".current"
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(name + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.folder / "current")

@@ -1,0 +1,257 @@
+"""The feedback log: an append-only SQLite file that survives a crash at any moment.
+
+Write-ahead logging throughout. A reply is written without waiting for the disk (it survives the death of the process,
+and a power cut may take the last few); a rating is synced before the call returns, and everything written before it
+with it: what was confirmed is never lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..arrays import describe
+from ..assistant.assistant import Entry
+from ..errors import EcocoreError, FormatError, InvalidArgument
+
+__all__ = ["FeedbackLog", "LogUnavailable", "Record"]
+
+_FORMAT = "1"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS replies (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at REAL NOT NULL, user TEXT NOT NULL, model TEXT NOT NULL,
+    text TEXT NOT NULL, language TEXT NOT NULL, intent TEXT NOT NULL, confidence REAL NOT NULL, outcome TEXT NOT NULL,
+    intents TEXT NOT NULL, action TEXT NOT NULL, actions TEXT NOT NULL, template TEXT NOT NULL,
+    variant INTEGER NOT NULL, variants TEXT NOT NULL, answer TEXT NOT NULL, evidence TEXT NOT NULL, handoff TEXT,
+    follows TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS ratings (
+    seq INTEGER PRIMARY KEY, reply TEXT NOT NULL REFERENCES replies (id), at REAL NOT NULL, kind TEXT NOT NULL,
+    value TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS ratings_reply ON ratings (reply);
+"""
+_COLUMNS = (
+    "id, at, user, model, text, language, intent, confidence, outcome, intents, action, actions, template, variant,"
+    " variants, answer, evidence, handoff, follows"
+)
+KINDS = ("helpful", "correction", "chosen", "rephrased", "handoff")
+
+
+class LogUnavailable(EcocoreError, OSError):
+    """The log could not take it (disk full, file gone, locked for long); nothing was stored."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A logged reply with what is known of it. ``user`` is a pseudonym. ``reward``: 1 helpful, 0 not, None unknown;
+    a thumb counts before what was inferred from a rephrasing or a hand-off. ``label``: the intent a person named."""
+
+    seq: int
+    id: str
+    at: float
+    user: str
+    model: str
+    text: str
+    language: str
+    intent: str
+    confidence: float
+    outcome: str
+    intents: tuple[tuple[str, float], ...]
+    action: str
+    actions: dict[str, float]
+    template: str
+    variant: int
+    variants: tuple[float, ...]
+    answer: str
+    handoff: str | None
+    reward: float | None
+    thumb: bool | None
+    label: str | None
+    signals: tuple[str, ...]
+
+
+class FeedbackLog:
+    """One log file. Safe to share by threads; other processes may read it, or log their own replies, meanwhile.
+
+    Args:
+        path: the file; made if it is not there.
+        clock: seconds since the epoch, for ratings.
+
+    Raises:
+        FormatError: the file is something else, or of a newer format.
+        LogUnavailable: it cannot be opened or made.
+    """
+
+    def __init__(self, path: str | Path, *, clock: Callable[[], float] = time.time) -> None:
+        self.path = Path(path)
+        self._clock = clock
+        self._lock = threading.Lock()
+        try:
+            self._db = sqlite3.connect(self.path, timeout=5.0, check_same_thread=False, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA foreign_keys = ON")
+            self._db.executescript(_SCHEMA)
+            self._db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (_FORMAT,))
+            self._db.execute("INSERT OR IGNORE INTO meta VALUES ('salt', ?)", (secrets.token_hex(32),))
+            meta = dict(self._db.execute("SELECT key, value FROM meta"))
+        except sqlite3.OperationalError as error:
+            raise LogUnavailable(f"{self.path}: the feedback log cannot be opened: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise FormatError(f"{self.path}: expected a feedback log (SQLite); {error}") from error
+        if meta["format"] != _FORMAT:
+            raise FormatError(f"{self.path}: format {meta['format']}, this version reads {_FORMAT}; update ecocore")
+        self._salt = bytes.fromhex(meta["salt"])
+
+    def close(self) -> None:
+        """Closes the file; what was written stays."""
+        with self._lock:
+            self._db.close()
+
+    def pseudonym(self, user: str) -> str:
+        """What a user is called in this log: a keyed hash, so that the log holds no names and two logs do not match."""
+        return hashlib.blake2b(user.encode("utf-8", "replace"), key=self._salt, digest_size=10).hexdigest()
+
+    # ---- writing ----
+    def add_reply(self, entry: Entry, inferred: tuple[tuple[str, str, str], ...] = ()) -> None:
+        """Appends a reply, and with it what it tells of earlier ones: (reply id, kind, value).
+
+        Raises:
+            LogUnavailable: it could not be stored.
+        """
+        values = (
+            entry.id, entry.at, self.pseudonym(entry.user), entry.model, entry.text, entry.language, entry.intent,
+            entry.confidence, entry.outcome, _json(entry.intents), entry.action, _json(entry.actions), entry.template,
+            entry.variant, _json(entry.variants), entry.answer, _json(entry.evidence), entry.handoff, entry.follows,
+        )  # fmt: skip
+        statements: list[tuple[str, tuple[Any, ...]]] = [
+            (f"INSERT INTO replies ({_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
+        ]
+        statements += [(_RATE, (reply, entry.at, kind, value)) for reply, kind, value in inferred]
+        self._write(statements, "NORMAL")
+
+    def add_rating(self, reply_id: str, kind: str, value: str) -> None:
+        """Appends a rating; returns when it is safe on disk.
+
+        Raises:
+            InvalidArgument: no reply of that id was logged.
+            LogUnavailable: it could not be stored; nothing of it was.
+        """
+        self.add_ratings(reply_id, [(kind, value)])
+
+    def add_ratings(self, reply_id: str, ratings: list[tuple[str, str]]) -> None:
+        """Appends some ratings of one reply: all or none."""
+        at = self._clock()
+        try:
+            self._write([(_RATE, (reply_id, at, kind, value)) for kind, value in ratings], "FULL")
+        except sqlite3.IntegrityError as error:
+            raise InvalidArgument(
+                f"reply_id: expected the id of a logged reply (Reply.id); got {describe(reply_id)}"
+            ) from error
+
+    def _write(self, statements: list[tuple[str, tuple[Any, ...]]], synchronous: str) -> None:
+        with self._lock:
+            try:
+                self._db.execute(f"PRAGMA synchronous = {synchronous}")
+                self._db.execute("BEGIN IMMEDIATE")
+                for sql, values in statements:
+                    self._db.execute(sql, values)
+                self._db.execute("COMMIT")
+            except sqlite3.IntegrityError:
+                self._undo()
+                raise
+            except sqlite3.Error as error:
+                self._undo()
+                raise LogUnavailable(f"{self.path}: the feedback log cannot be written: {error}") from error
+
+    def _undo(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+    def forget(self, user: str) -> int:
+        """Deletes what is logged of a user, and says how many replies that were."""
+        name = self.pseudonym(user)
+        with self._lock:
+            count = self._db.execute("SELECT count(*) FROM replies WHERE user = ?", (name,)).fetchone()[0]
+        self._write(
+            [
+                ("DELETE FROM ratings WHERE reply IN (SELECT id FROM replies WHERE user = ?)", (name,)),
+                ("DELETE FROM replies WHERE user = ?", (name,)),
+            ],
+            "FULL",
+        )
+        return int(count)
+
+    # ---- reading ----
+    def text_of(self, reply_id: str) -> tuple[str, float, bool] | None:
+        """(text, time, rated helpful) of a reply, or None."""
+        with self._lock:
+            row = self._db.execute(
+                "SELECT text, at, EXISTS (SELECT 1 FROM ratings WHERE reply = id AND kind = 'helpful' AND value = '1')"
+                " FROM replies WHERE id = ?",
+                (reply_id,),
+            ).fetchone()
+        return None if row is None else (row[0], row[1], bool(row[2]))
+
+    def choice_of(self, reply_id: str) -> tuple[str, str, int, int, str] | None:
+        """(template, language, variant, how many there were, user) of a reply, or None."""
+        with self._lock:
+            row = self._db.execute(
+                "SELECT template, language, variant, variants, user FROM replies WHERE id = ?", (reply_id,)
+            ).fetchone()
+        return None if row is None else (row[0], row[1], row[2], len(json.loads(row[3])), row[4])
+
+    def __len__(self) -> int:
+        with self._lock:
+            return int(self._db.execute("SELECT count(*) FROM replies").fetchone()[0])
+
+    def records(self) -> Iterator[Record]:
+        """All replies in the order they were logged, each with its ratings as they stand now."""
+        with self._lock:
+            rows = self._db.execute(
+                f"SELECT seq, {_COLUMNS}, (SELECT json_group_array(json_array(kind, value)) FROM"
+                " (SELECT kind, value FROM ratings WHERE reply = replies.id ORDER BY seq)) FROM replies ORDER BY seq"
+            ).fetchall()
+        for row in rows:
+            yield _record(row)
+
+
+_RATE = "INSERT INTO ratings (reply, at, kind, value) VALUES (?, ?, ?, ?)"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    (seq, id_, at, user, model, text, language, intent, confidence, outcome, intents, action, actions, template,
+     variant, variants, answer, _, handoff, _, ratings) = row  # fmt: skip
+    thumb: bool | None = None
+    label: str | None = None
+    signals: list[str] = []
+    for kind, value in json.loads(ratings):  # in the order they were given: the last word counts
+        if kind == "helpful":
+            thumb = value == "1"
+        elif kind in ("correction", "chosen"):
+            label = value
+        else:
+            signals.append(kind)
+    reward: float | None = None
+    if thumb is not None:
+        reward = float(thumb)
+    elif label is not None and outcome != "ask":
+        reward = float(label == action)
+    elif signals:
+        reward = 0.0
+    return Record(
+        seq, id_, at, user, model, text, language, intent, confidence, outcome,
+        tuple((name, float(p)) for name, p in json.loads(intents)), action, json.loads(actions), template, variant,
+        tuple(json.loads(variants)), answer, handoff, reward, thumb, label, tuple(signals),
+    )  # fmt: skip

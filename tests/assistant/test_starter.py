@@ -1,0 +1,86 @@
+"""The starter pack keeps what its readers count on."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+import pytest
+
+from ecocore import starter
+from ecocore.assistant.templates import Templates
+from ecocore.errors import FormatError
+from ecocore.starter.sentences import expand, read_sections
+
+
+def test_every_intent_has_enough_sentences_in_both_languages():
+    intents = starter.read_json("intents.json")
+    assert len(intents) >= 40
+    for language in ("en", "zh"):
+        train = Counter(e.intent for e in starter.examples(language))
+        test = Counter(e.intent for e in starter.examples(language, "test"))
+        assert set(train) == set(test) == set(intents)
+        assert min(train.values()) >= 25
+        assert min(test.values()) >= 6
+
+
+def test_test_sentences_are_not_training_sentences():
+    train = {e.text.casefold() for e in starter.examples()}
+    assert [e.text for e in starter.examples(split="test") if e.text.casefold() in train] == []
+    inside = {e.text.casefold() for e in starter.out_of_scope()}
+    assert not inside & {e.text.casefold() for e in starter.out_of_scope("test")}
+    assert not inside & train
+
+
+def test_no_sentence_has_two_intents():
+    intents = defaultdict(set)
+    for e in [*starter.examples(), *starter.examples(split="test")]:
+        intents[e.text.casefold()].add(e.intent)
+    assert [t for t, i in intents.items() if len(i) > 1] == []
+
+
+def test_slots_mark_their_values():
+    values = {v for language in ("en", "zh") for vs in starter.slot_values(language).values() for v in vs}
+    marked = [e.text[s.start : s.end] for e in starter.examples() for s in e.slots]
+    assert len(marked) > 1000
+    assert all(m and m == m.strip() for m in marked)
+    assert sum(m in values for m in marked) > 0.9 * len(marked)  # the rest is written out in the sentences
+    assert {s.name for e in starter.examples() for s in e.slots} == set(starter.read_json("slots.json"))
+    for e in starter.examples(split="test"):
+        assert all(0 <= s.start < s.end <= len(e.text) for s in e.slots)
+
+
+def test_expansion_is_the_same_every_time():
+    assert starter.examples() == starter.examples()
+
+
+def test_faq_is_large_and_bilingual():
+    faq = starter.read_json("faq.json")
+    assert len(faq) >= 40
+    for entry in faq.values():
+        for language in ("en", "zh"):
+            assert entry[language]["answer"]
+            assert entry[language]["questions"]
+
+
+def test_templates_load_and_state_nothing_by_themselves():
+    templates = Templates(starter.read_json("answers.json"))
+    assert "order.shipped" in templates
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("where is it\n", "before the first sentence"), ("[a]\nx\n[a]\n", "comes twice")],
+)
+def test_a_broken_file_is_named_with_its_line(text, message):
+    with pytest.raises(FormatError, match=rf"my\.txt, line \d.*{message}|my\.txt, line \d.*\[a\]"):
+        read_sections(text, "my.txt")
+
+
+def test_alternatives_and_slots_expand():
+    values = {"size": ["S", "M", "L"]}
+    got = [e.text for e in expand(["(get|have) {size}"], "stock", values, "f")]
+    assert got == ["get S", "get M", "get L", "have S", "have M", "have L"]
+    (e,) = expand(["in [XL](size)?"], "stock", values, "f")
+    assert (e.text, e.slots) == ("in XL?", (starter.SlotSpan("size", 3, 5),))
+    with pytest.raises(FormatError, match="no slot 'colour'"):
+        list(expand(["{colour}"], "stock", values, "f"))
