@@ -53,6 +53,7 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "NLU",
     "AlternatingLeastSquares",
     "Assistant",
     "BehaviorModel",
