@@ -81,12 +81,13 @@ def check_use() -> None:
     matrix = ecocore.Interactions.from_arrays(user, item)
     model = ecocore.AlternatingLeastSquares(factors=16, iterations=3, random_state=0)
     model.fit(matrix, show_progress=False)
-    ids, scores = model.recommend(np.arange(10), matrix.rows(np.arange(10)), N=5)
+    users = np.arange(10)
+    ids, scores = model.recommend(users, matrix.rows(users), N=5)
     assert ids.shape == scores.shape == (10, 5)
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "model")
         again = ecocore.AlternatingLeastSquares.load(Path(folder) / "model")
-        assert (again.recommend(np.arange(10), matrix, N=5)[0] == ids).all()
+        assert (again.recommend(users, matrix.rows(users), N=5)[0] == ids).all()
     print("train, recommend, save, load: right;", ecocore.build_info())
 
 
