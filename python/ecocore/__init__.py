@@ -21,7 +21,7 @@ from .sessions import SessionStore
 from .shop import Product, Recommendation, Shop
 from .topk import TopKIndex, TopKResult
 
-__all__ = [  # noqa: RUF022: plain order
+__all__ = [  # noqa: RUF022
     "AlternatingLeastSquares",
     "BehaviorModel",
     "Catalogue",
