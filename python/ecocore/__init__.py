@@ -52,8 +52,7 @@ _HOMES = {
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = [
-    "NLU",
+__all__ = [  # noqa: RUF022 - in plain order
     "AlternatingLeastSquares",
     "Assistant",
     "BehaviorModel",

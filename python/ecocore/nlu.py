@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -284,34 +285,33 @@ class NLU:
         else:
             chances = np.exp(scaled - scaled.max(axis=1, keepdims=True))
             chances /= chances.sum(axis=1, keepdims=True)
-        shown = min(_SHOWN, len(self._intents))
-        order = np.argsort(-chances, axis=1, kind="stable")[:, : max(shown, 3)]
-        top = np.take_along_axis(chances, order, axis=1)
-        out = []
+        order, top = _largest(chances, min(_SHOWN, len(self._intents)))
         names = self._intents
-        for i, text in enumerate(texts):
-            inside = float(scope[i])
+        out = []
+        # Plain lists: a NumPy scalar costs as much as the rest of this loop.
+        for text, own, picked, shares, inside in zip(
+            texts, slots, order.tolist(), top.tolist(), scope.tolist(), strict=True
+        ):
+            if not text or text.isspace():
+                inside, shares = 0.0, [0.0] * len(shares)
             factor = 1.0 if d.several else inside
-            best = tuple((names[k], float(p) * factor) for k, p in zip(order[i, :shown], top[i, :shown], strict=True))
-            confidence = best[0][1] if not d.several else best[0][1] * inside
+            best = tuple([(names[k], p * factor) for k, p in zip(picked, shares, strict=True)])
+            confidence = shares[0] * inside
             outcome: Outcome
-            choices: tuple[str, ...] = (best[0][0],)
-            if not text.strip() or inside < d.scope_threshold:
+            choices: tuple[str, ...]
+            if inside < d.scope_threshold or inside == 0:
                 outcome, choices = "out_of_scope", ()
             elif confidence >= d.sure_threshold:
-                outcome = "sure"
+                outcome, choices = "sure", (names[picked[0]],)
             else:
-                outcome = "ask"
-                total, n = 0.0, 0
-                while n < order.shape[1] and n < 3 and (n == 0 or total < d.choice_share):
-                    total += float(top[i, n])
-                    n += 1
-                choices = tuple(names[k] for k in order[i, : max(n, min(2, len(names)))])
-            if not text.strip():
-                inside, confidence = 0.0, 0.0
-                best = tuple((name, 0.0) for name, _ in best)
-            out.append(Parse(text, best[0][0], confidence, best, slots[i], outcome, inside, choices, _language(text)))
+                outcome, choices = "ask", self._choices(picked, shares)
+            out.append(Parse(text, best[0][0], confidence, best, own, outcome, inside, choices, _language(text)))
         return out
+
+    def _choices(self, picked: list[int], shares: list[float]) -> tuple[str, ...]:
+        """Two or three intents, until they hold the right one with the promised probability."""
+        two = sum(shares[:2])
+        return tuple([self._intents[k] for k in picked[: 2 if two >= self._decision.choice_share else 3]])
 
     # ---- explaining ----
 
@@ -384,16 +384,22 @@ def _settle(text: str, found: Sequence[Slot], spans: Sequence[tuple[str, int, in
     )
 
 
+def _largest(x: npt.NDArray[np.float64], k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Columns and values of the k largest of every row, largest first."""
+    part = np.argpartition(x, x.shape[1] - k, axis=1)[:, x.shape[1] - k :]
+    values = np.take_along_axis(x, part, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    return np.take_along_axis(part, order, axis=1), np.take_along_axis(values, order, axis=1)
+
+
+_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]")
+_LATIN = re.compile("[A-Za-z]{2}")
+
+
 def _language(text: str) -> str:
-    """By the script: "zh" with ideographs and no Latin word of two letters or more, "en" the other way round,
-    "mixed"."""
-    han = latin = False
-    run = 0
-    for c in text[:1000]:
-        if "\u4e00" <= c <= "\u9fff" or "\u3400" <= c <= "\u4dbf":
-            han = True
-        run = run + 1 if c.isascii() and c.isalpha() else 0
-        latin = latin or run >= 2
+    """By the script: "zh" with Chinese characters and no Latin word of two letters or more, "en" the other way round,
+    "mixed" with both."""
+    han, latin = _HAN.search(text) is not None, _LATIN.search(text) is not None
     return "mixed" if han and latin else "zh" if han else "en" if latin else "other"
 
 

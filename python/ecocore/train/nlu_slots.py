@@ -63,11 +63,26 @@ def bio_tags(example: Example, tokens: Sequence[tuple[int, int]]) -> list[str]:
 def fit_tagger(
     examples: Sequence[Example], rules: Sequence[Sequence[tuple[int, int, int]]], options: SlotOptions
 ) -> TaggerArrays:
-    """Trains on examples and, for each, the (start, end, hash of the name) that rules and lookup lists find."""
+    """Trains on examples and, for each, the (start, end, hash of the name) that rules and lookup lists find.
+
+    On one thread: batches are too small to share, and so the result does not depend on the number of cores.
+    """
     try:
         import torch
     except ImportError:
         raise missing_extra("PyTorch", "train", "training a slot tagger") from None
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _fit(examples, rules, options)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _fit(
+    examples: Sequence[Example], rules: Sequence[Sequence[tuple[int, int, int]]], options: SlotOptions
+) -> TaggerArrays:
+    import torch
     from torch import nn
     from torch.nn import functional as F
     from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
