@@ -6,6 +6,9 @@ import json
 
 import pytest
 
+for _package in ("torch", "onnx"):
+    pytest.importorskip(_package, reason="training needs the extra 'train'")
+
 from ecocore import FormatError, InvalidArgument
 from ecocore.train.nlu_examples import Example, as_example, read_nlu_examples
 

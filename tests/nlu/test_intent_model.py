@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+for _package in ("torch", "onnx"):
+    pytest.importorskip(_package, reason="training needs the extra 'train'")
+
 from ecocore import _core
 from ecocore.train.nlu_intents import IntentOptions, fit_intents
 from ecocore.train.nlu_words import WordVectors

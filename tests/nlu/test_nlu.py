@@ -6,6 +6,9 @@ import threading
 
 import pytest
 
+for _package in ("torch", "onnx"):
+    pytest.importorskip(_package, reason="training needs the extra 'train'")
+
 from ecocore import NLU, FormatError, InvalidArgument
 from ecocore.train import nlu as train_nlu
 from ecocore.train.nlu_intents import IntentOptions

@@ -9,6 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+for _package in ("torch", "onnx"):
+    pytest.importorskip(_package, reason="training needs the extra 'train'")
+
 from ecocore import InvalidArgument, _core
 from ecocore.nlu import transition_limits
 from ecocore.train.nlu_examples import Example
