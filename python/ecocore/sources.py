@@ -14,6 +14,7 @@ import json
 import os
 import sys
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -37,7 +38,7 @@ _JSON_SAMPLE = 1000  # lines looked at to know the names of fields
 
 
 @dataclass
-class Source:
+class Source(ABC):
     """What :func:`open_source` found. ``text``: every column comes as VARCHAR, as written in the file."""
 
     label: str
@@ -64,13 +65,13 @@ class Source:
         if column in self._twice:
             raise InvalidArgument(f"{argument}: {self.label} has several columns {column!r}; rename all but one")
 
+    @abstractmethod
     def stage(self, db: Database, table: str, columns: Mapping[str, str]) -> None:
         """Makes ``table`` with the columns ``{name there: name in the source}``, in the order of ``row_order``.
 
         The table is a view where the source can be scanned again at no cost. Afterwards ``bad_rows`` counts the rows
         that could not be read at all.
         """
-        raise NotImplementedError
 
 
 def open_source(

@@ -6,31 +6,34 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from .. import __version__
 from ..errors import EcocoreError
-from . import chat, demo, evaluate, feedback, info, recommend, train, train_behavior, train_nlu
 
 __all__ = ["main"]
 
-COMMANDS = (demo, train, recommend, evaluate, train_behavior, train_nlu, chat, feedback, info)
+# Each is a module of this package, named alike, with add_parser() and a run() that it sets.
+COMMANDS = ("demo", "train", "recommend", "evaluate", "train-behavior", "train-nlu", "chat", "feedback", "info")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line; every command module adds its own part."""
+def parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The command line. Every command module adds its own part, and only those of ``commands`` are loaded."""
     root = argparse.ArgumentParser(
         prog="ecocore", description="The machine-learning core of an online shop: from event logs to recommendations."
     )
     root.add_argument("--version", action="version", version=f"ecocore {__version__}")
-    commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        command.add_parser(commands)
+    parts = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name in commands:
+        import_module(f".{name.replace('-', '_')}", __name__).add_parser(parts)
     return root
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns 0, 2 after an error that was explained on stderr, or 130 after Ctrl-C."""
-    args = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    # One command does not pay for loading what the others need; help and mistakes need all.
+    args = parser(words[:1] if words[:1] and words[0] in COMMANDS else COMMANDS).parse_args(words)
     try:
         args.run(args)
         if sys.stdout is not None:  # None where the caller closed it

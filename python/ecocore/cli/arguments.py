@@ -86,24 +86,17 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--threads", type=int, default=0, metavar="N", help="default: all CPUs")
 
 
-def model_parameters(args: argparse.Namespace) -> dict[str, Any]:
-    """Keyword arguments of AlternatingLeastSquares."""
-    ials = args.objective == "ials"
-    parameters: dict[str, Any] = {
-        "factors": args.factors, "iterations": args.iterations, "objective": args.objective, "alpha": args.alpha,
-        "random_state": args.seed, "num_threads": args.threads,
-        "regularization": args.regularization if args.regularization is not None else (0.003 if ials else 0.01),
-    }  # fmt: skip
-    if ials:
-        parameters["unobserved_weight"] = 0.3 if args.unobserved_weight is None else args.unobserved_weight
-    elif args.unobserved_weight is not None:
-        raise InvalidArgument("--unobserved-weight: only means something with --objective ials")
-    return parameters
-
-
 def checked_model(args: argparse.Namespace) -> dict[str, Any]:
-    """The model's parameters, refused now rather than after the log was read; so are the options of weights."""
-    parameters = model_parameters(args)
+    """The model's parameters for Shop.train, which completes them; refused now rather than after the log was read, as
+    are the options of weights."""
+    if args.objective != "ials" and args.unobserved_weight is not None:
+        raise InvalidArgument("--unobserved-weight: only means something with --objective ials")
+    given = {
+        "factors": args.factors, "iterations": args.iterations, "objective": args.objective, "alpha": args.alpha,
+        "random_state": args.seed, "num_threads": args.threads, "regularization": args.regularization,
+        "unobserved_weight": args.unobserved_weight,
+    }  # fmt: skip
+    parameters = {name: value for name, value in given.items() if value is not None}
     AlternatingLeastSquares(**parameters)
     if args.half_life is not None:
         as_duration(args.half_life, "half_life")

@@ -64,8 +64,8 @@ def run(args: argparse.Namespace) -> None:
     household = _middling(history) if args.household is None else args.household
     print(f"train: all but the last {TEST_SPAN}, {history}\ntest:  the last {TEST_SPAN}, {test}")
     shop = Shop.train(
-        history, catalogue=catalogue, factors=64, iterations=10, objective="ials", regularization=0.003,
-        unobserved_weight=0.3, random_state=0, calculate_training_loss=True, show_progress=False, callback=_print_loss,
+        history, catalogue=catalogue, iterations=10, random_state=0, calculate_training_loss=True, show_progress=False,
+        callback=_print_loss,
     )  # fmt: skip
     print_comparison(shop, test, K)
     print(

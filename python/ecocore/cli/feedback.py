@@ -18,20 +18,16 @@ def add_parser(commands: Any) -> None:
     shown = actions.add_parser("report", help="rates, weak intents, corrections, answer variants, what to label")
     shown.add_argument("log", metavar="LOG", help="what chat --log or Feedback wrote")
     shown.add_argument("--json", action="store_true", help="for programs")
-    shown.set_defaults(run=run, act=_report)
+    shown.set_defaults(run=_report)
     learnt = actions.add_parser("export", help="corrections as training sentences, in the starter pack's format")
     learnt.add_argument("log", metavar="LOG", help="what chat --log or Feedback wrote")
     learnt.add_argument(
         "--per-user", type=int, default=20, metavar="N", help="labels of one user at most (default: 20)"
     )
-    learnt.set_defaults(run=run, act=_export)
+    learnt.set_defaults(run=_export)
     back = actions.add_parser("rollback", help="return to the model before the current one")
     back.add_argument("registry", metavar="DIR", help="a folder of models, see ecocore.feedback.Registry")
-    back.set_defaults(run=run, act=_rollback)
-
-
-def run(args: argparse.Namespace) -> None:
-    args.act(args)
+    back.set_defaults(run=_rollback)
 
 
 def _open(path: str) -> FeedbackLog:
