@@ -12,7 +12,7 @@ SHAPES = [(1, 1), (3, 5), (16, 16), (17, 33), (40, 128)]  # dim, hidden: below, 
 
 
 def net_of(meta, a, table_bytes=1 << 30, threads=1):
-    tables = [(a[t], 0) for t in ("input_vectors", "event_type_vectors", "gap_vectors") if t in a]
+    tables = [(a[t], None, 0) for t in ("input_vectors", "event_type_vectors", "gap_vectors") if t in a]
     layers = [(a[f"layer{i}_W"], a[f"layer{i}_R"], a[f"layer{i}_B"]) for i in range(meta["layers"])]
     project = (a["project_W"], a["project_b"]) if meta["projection"] else (None, None)
     return _core.RecurrentNet(meta["cell"], layers, tables, *project, table_bytes, threads)

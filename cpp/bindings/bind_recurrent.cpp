@@ -8,7 +8,19 @@ namespace ecocore::bindings {
 namespace {
 
 using Layer = std::tuple<FloatArray, FloatArray, std::optional<FloatArray>>;  // W, R, B
-using Table = std::pair<FloatArray, std::int64_t>;                            // embedding, offset
+using Table = std::tuple<py::array, std::optional<FloatArray>, std::int64_t>;  // embedding, its scales, offset
+
+// float32 or float16, or int8 with a scale for each row.
+NumberView number_view(const py::array& a, const std::optional<FloatArray>& scale) {
+  const auto is = [&](char kind, py::ssize_t size) { return a.dtype().kind() == kind && a.itemsize() == size; };
+  const bool codes = is('i', 1);
+  if (a.ndim() != 2 || !(a.flags() & py::array::c_style) || !(is('f', 4) || is('f', 2) || codes) ||
+      codes != scale.has_value() || (scale && (scale->ndim() != 1 || scale->size() != a.shape(0))))
+    throw InvalidArgument(
+        "embedding: expected a C-ordered matrix of float32 or float16, or of int8 with a float32 scale for each row");
+  const Number type = codes ? Number::kInt8 : is('f', 2) ? Number::kFloat16 : Number::kFloat32;
+  return {type, a.data(), scale ? scale->data() : nullptr, a.shape(0), a.shape(1)};
+}
 
 std::unique_ptr<RecurrentNet> make(const std::string& cell, const std::vector<Layer>& layers,
                                    const std::vector<Table>& tables, const std::optional<FloatArray>& query,
@@ -21,7 +33,7 @@ std::unique_ptr<RecurrentNet> make(const std::string& cell, const std::vector<La
                             std::to_string(b->size()));
   }
   std::vector<EventTable> events;
-  for (const auto& [embedding, offset] : tables) events.push_back({matrix_view(embedding, "embedding"), offset});
+  for (const auto& [embedding, scale, offset] : tables) events.push_back({number_view(embedding, scale), offset});
   LinearWeights linear;
   if (query) linear.weights = matrix_view(*query, "query");
   if (query_bias) {
@@ -54,6 +66,7 @@ void bind_recurrent(py::module_& m) {
       .def_property_readonly("query_size", &RecurrentNet::query_size)
       .def_property_readonly("query_is_state", &RecurrentNet::query_is_state)
       .def_property_readonly("projected", &RecurrentNet::projected)
+      .def_property_readonly("table_memory", &RecurrentNet::table_memory)
       .def(
           "advance",
           [](const RecurrentNet& net, const Int64Array& indptr, const std::vector<Int32Array>& ids, FloatArray& h,

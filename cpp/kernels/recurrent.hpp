@@ -28,6 +28,11 @@ struct RecurrentKernels {
   using Step = void (*)(const GatePanels& panels, const float* bias, std::int64_t rows, const float* const* input,
                         const float* const* h_in, float* const* h_out, float* const* c);
   Step step_rnn, step_gru, step_lstm;
+
+  // out[i] = half[i] (IEEE half precision, finite) and out[i] = scale * codes[i], i < n. Each is one rounding at most,
+  // so all instruction sets give the same bits.
+  void (*widen_half)(std::int64_t n, const std::uint16_t* half, float* out);
+  void (*widen_codes)(std::int64_t n, const std::int8_t* codes, float scale, float* out);
 };
 
 }  // namespace ecocore

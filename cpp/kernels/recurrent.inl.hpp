@@ -162,8 +162,31 @@ void step(const GatePanels& p, const float* bias, std::int64_t rows, const float
   });
 }
 
+// out[i] = widen(in + i) for a widen() of kLanes numbers at once; the last ones by way of a full vector of copies.
+template <class T, class Widen>
+void widen_all(std::int64_t n, const T* in, float* out, const Widen& widen) {
+  std::int64_t i = 0;
+  for (; i + F32::kLanes <= n; i += F32::kLanes) widen(in + i).store(out + i);
+  const int left = static_cast<int>(n - i);
+  T last[F32::kLanes] = {};
+  float wide[F32::kLanes];
+  for (int j = 0; j < F32::kLanes && j < left; ++j) last[j] = in[i + j];
+  widen(last).store(wide);
+  for (int j = 0; j < F32::kLanes && j < left; ++j) out[i + j] = wide[j];
+}
+
+inline void widen_half(std::int64_t n, const std::uint16_t* half, float* out) {
+  widen_all(n, half, out, [](const std::uint16_t* p) { return F32::widen_half(p); });
+}
+
+inline void widen_codes(std::int64_t n, const std::int8_t* codes, float scale, float* out) {
+  const F32 s = F32::set1(scale);
+  widen_all(n, codes, out, [s](const std::int8_t* p) { return s * F32::widen_codes(p); });
+}
+
 constexpr RecurrentKernels recurrent_kernels() {
-  return {F32::kLanes, &project<Rnn>, &project<Gru>, &project<Lstm>, &step<Rnn>, &step<Gru>, &step<Lstm>};
+  return {F32::kLanes, &project<Rnn>, &project<Gru>, &project<Lstm>, &step<Rnn>,
+          &step<Gru>,  &step<Lstm>,   &widen_half,   &widen_codes};
 }
 
 }  // namespace ecocore::ECOCORE_ISA

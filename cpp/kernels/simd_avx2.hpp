@@ -14,6 +14,12 @@ struct F32 {
   static F32 zero() { return {_mm256_setzero_ps()}; }
   static F32 set1(float x) { return {_mm256_set1_ps(x)}; }
   static F32 load(const float* p) { return {_mm256_loadu_ps(p)}; }
+  static F32 widen_half(const std::uint16_t* p) {
+    return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+  }
+  static F32 widen_codes(const std::int8_t* p) {
+    return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))))};
+  }
   void store(float* p) const { _mm256_storeu_ps(p, v); }
   friend F32 operator+(F32 a, F32 b) { return {_mm256_add_ps(a.v, b.v)}; }
   friend F32 operator-(F32 a, F32 b) { return {_mm256_sub_ps(a.v, b.v)}; }
@@ -41,26 +47,6 @@ struct F32 {
 inline unsigned at_least(F32 a, F32 b) {
   return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(a.v, b.v, _CMP_GE_OQ)));
 }
-
-struct F64 {
-  static constexpr int kLanes = 4;
-  __m256d v;
-
-  static F64 zero() { return {_mm256_setzero_pd()}; }
-  static F64 load(const double* p) { return {_mm256_loadu_pd(p)}; }
-  static F64 widen(const float* p) { return {_mm256_cvtps_pd(_mm_loadu_ps(p))}; }
-  void store(double* p) const { _mm256_storeu_pd(p, v); }
-  friend F64 operator+(F64 a, F64 b) { return {_mm256_add_pd(a.v, b.v)}; }
-  friend F64 operator*(F64 a, F64 b) { return {_mm256_mul_pd(a.v, b.v)}; }
-  static void transpose(F64 (&m)[4]) {
-    const __m256d lo01 = _mm256_unpacklo_pd(m[0].v, m[1].v), hi01 = _mm256_unpackhi_pd(m[0].v, m[1].v);
-    const __m256d lo23 = _mm256_unpacklo_pd(m[2].v, m[3].v), hi23 = _mm256_unpackhi_pd(m[2].v, m[3].v);
-    m[0].v = _mm256_permute2f128_pd(lo01, lo23, 0x20);
-    m[1].v = _mm256_permute2f128_pd(hi01, hi23, 0x20);
-    m[2].v = _mm256_permute2f128_pd(lo01, lo23, 0x31);
-    m[3].v = _mm256_permute2f128_pd(hi01, hi23, 0x31);
-  }
-};
 
 // Pairs of int16, one for each lane of I32.
 struct I16 {
@@ -108,3 +94,5 @@ inline void prefetch(const void* p) {
 }
 
 }  // namespace ecocore::avx2
+
+#include "kernels/simd_f64.inl.hpp"

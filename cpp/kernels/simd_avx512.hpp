@@ -14,6 +14,15 @@ struct F32 {
   static F32 zero() { return {_mm512_setzero_ps()}; }
   static F32 set1(float x) { return {_mm512_set1_ps(x)}; }
   static F32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
+  // Not the plain intrinsics: GCC 12 warns of an uninitialised value inside them.
+  static F32 widen_half(const std::uint16_t* p) {
+    return {_mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+  }
+  static F32 widen_codes(const std::int8_t* p) {
+    const __m512i wide =
+        _mm512_maskz_cvtepi8_epi32(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    return {__builtin_convertvector(reinterpret_cast<__v16si>(wide), __v16sf)};
+  }
   void store(float* p) const { _mm512_storeu_ps(p, v); }
   friend F32 operator+(F32 a, F32 b) { return {_mm512_add_ps(a.v, b.v)}; }
   friend F32 operator-(F32 a, F32 b) { return {_mm512_sub_ps(a.v, b.v)}; }
@@ -49,26 +58,6 @@ struct F32 {
 inline unsigned at_least(F32 a, F32 b) {
   return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ);
 }
-
-struct F64 {  // four lanes as in AVX2: more would score sixteen rows at once, more than there often are
-  static constexpr int kLanes = 4;
-  __m256d v;
-
-  static F64 zero() { return {_mm256_setzero_pd()}; }
-  static F64 load(const double* p) { return {_mm256_loadu_pd(p)}; }
-  static F64 widen(const float* p) { return {_mm256_cvtps_pd(_mm_loadu_ps(p))}; }
-  void store(double* p) const { _mm256_storeu_pd(p, v); }
-  friend F64 operator+(F64 a, F64 b) { return {_mm256_add_pd(a.v, b.v)}; }
-  friend F64 operator*(F64 a, F64 b) { return {_mm256_mul_pd(a.v, b.v)}; }
-  static void transpose(F64 (&m)[4]) {
-    const __m256d lo01 = _mm256_unpacklo_pd(m[0].v, m[1].v), hi01 = _mm256_unpackhi_pd(m[0].v, m[1].v);
-    const __m256d lo23 = _mm256_unpacklo_pd(m[2].v, m[3].v), hi23 = _mm256_unpackhi_pd(m[2].v, m[3].v);
-    m[0].v = _mm256_permute2f128_pd(lo01, lo23, 0x20);
-    m[1].v = _mm256_permute2f128_pd(hi01, hi23, 0x20);
-    m[2].v = _mm256_permute2f128_pd(lo01, lo23, 0x31);
-    m[3].v = _mm256_permute2f128_pd(hi01, hi23, 0x31);
-  }
-};
 
 // Pairs of int16, one for each lane of I32.
 struct I16 {
@@ -118,3 +107,5 @@ inline void prefetch(const void* p) {
 }
 
 }  // namespace ecocore::avx512
+
+#include "kernels/simd_f64.inl.hpp"

@@ -12,6 +12,16 @@ struct F32 {
   static F32 zero() { return {0.0f}; }
   static F32 set1(float x) { return {x}; }
   static F32 load(const float* p) { return {*p}; }
+  // IEEE half precision: sign, 5 bits of exponent, 10 of fraction. The magnitude's bits as those of a float are 2^-112
+  // of its value, whether normal or not; infinities are not expected.
+  static F32 widen_half(const std::uint16_t* p) {
+    const std::uint32_t magnitude = static_cast<std::uint32_t>(*p & 0x7fff) << 13;
+    float out;
+    __builtin_memcpy(&out, &magnitude, sizeof(out));
+    out *= 0x1p112f;
+    return {*p & 0x8000 ? -out : out};
+  }
+  static F32 widen_codes(const std::int8_t* p) { return {static_cast<float>(*p)}; }
   void store(float* p) const { *p = v; }
   friend F32 operator+(F32 a, F32 b) { return {a.v + b.v}; }
   friend F32 operator-(F32 a, F32 b) { return {a.v - b.v}; }

@@ -7,6 +7,7 @@
 
 #include "ecocore/error.hpp"
 #include "kernels/table.hpp"
+#include "number_rows.hpp"
 
 namespace ecocore {
 namespace {
@@ -45,10 +46,10 @@ struct Layer {
 
 struct Table {
   std::int64_t size = 0;
-  std::vector<float> rows;    // [size, width]: start + W x for the first table, W x for the others; or
-  std::vector<float> raw;     // [size, depth]: the embedding itself, multiplied on the fly
-  std::vector<float> panels;  // W of this table's columns, for `raw`
-  std::int64_t depth = 0;
+  bool projected = true;
+  NumberRows rows;            // [size, width]: start + W x for the first table, W x for the others; or, not projected,
+                              // [size, depth]: the embedding itself, multiplied on the fly
+  std::vector<float> panels;  // W of this table's columns, where not projected
 };
 
 void require_finite(const float* p, std::int64_t n, const char* what) {
@@ -82,6 +83,7 @@ struct RecurrentNet::Impl {
   std::vector<float> query_panels, query_bias;
   std::int64_t query_size;
   bool query_is_state;
+  bool copies_input;  // whether pre-activations are made in scratch memory rather than pointed at
 
   GatePanels panels(const std::vector<float>& weights, std::int64_t depth) const {
     return {weights.data(), depth, padded / lanes};
@@ -89,7 +91,7 @@ struct RecurrentNet::Impl {
 
   // Scratch of one thread.
   struct Scratch {
-    std::vector<float> h, next, c, input, lower;
+    std::vector<float> h, next, c, x, input, lower;
     std::vector<float*> next_rows, c_rows, out_rows;
     std::vector<const float*> h_rows, in_rows, x_rows, start_rows;
     std::vector<std::int64_t> row, begin, length;
@@ -102,7 +104,8 @@ struct RecurrentNet::Impl {
       h.assign(size(rows * depth, net.padded), 0.0f);
       next.assign(size(rows * depth, net.padded), 0.0f);
       if (net.cell == Cell::kLstm) c.assign(size(rows * depth, net.padded), 0.0f);
-      if (net.tables.size() > 1 || !net.tables[0].raw.empty()) input.resize(size(rows, net.width));
+      if (net.copies_input) input.resize(size(rows, net.width));
+      if (!net.tables[0].projected) x.resize(size(rows, net.tables[0].rows.cols()));
       if (depth > 1) lower.resize(size(rows, net.width));
       for (auto* v : {&next_rows, &c_rows, &out_rows}) v->resize(static_cast<std::size_t>(rows));
       for (auto* v : {&h_rows, &in_rows, &x_rows, &start_rows}) v->resize(static_cast<std::size_t>(rows));
@@ -116,20 +119,20 @@ struct RecurrentNet::Impl {
     const Table& first = tables[0];
     for (std::int64_t i = 0; i < n; ++i) {
       const std::int64_t id = events.ids[0][s.begin[at(i)] + t];
-      if (first.raw.empty()) {
-        s.in_rows[at(i)] = first.rows.data() + id * width;
+      if (first.projected) {
+        s.in_rows[at(i)] = first.rows.read(id, copies_input ? s.input.data() + i * width : nullptr);
       } else {
-        s.x_rows[at(i)] = first.raw.data() + id * first.depth;
+        s.x_rows[at(i)] = first.rows.read(id, s.x.data() + i * first.rows.cols());
         s.start_rows[at(i)] = layers[0].start.data();
         s.out_rows[at(i)] = s.input.data() + i * width;
         s.in_rows[at(i)] = s.out_rows[at(i)];
       }
     }
-    if (!first.raw.empty())
-      project(panels(first.panels, first.depth), n, s.x_rows.data(), s.start_rows.data(), s.out_rows.data());
+    if (!first.projected)
+      project(panels(first.panels, first.rows.cols()), n, s.x_rows.data(), s.start_rows.data(), s.out_rows.data());
     for (std::size_t j = 1; j < tables.size(); ++j)
       for (std::int64_t i = 0; i < n; ++i) {
-        const float* more = tables[j].rows.data() + events.ids[j][s.begin[at(i)] + t] * width;
+        const float* more = tables[j].rows.read(events.ids[j][s.begin[at(i)] + t], nullptr);  // kept as float
         const float* from = s.in_rows[at(i)];
         float* to = s.input.data() + i * width;
         for (std::int64_t w = 0; w < width; ++w) to[w] = from[w] + more[w];
@@ -140,17 +143,12 @@ struct RecurrentNet::Impl {
   // Asks for what look_up will read at `t`: rows of a table lie anywhere in memory, and waiting for each of them would
   // take longer than a step. Into the second-level cache, since the first is full of weights.
   void prefetch(const Events& events, std::int64_t n, std::int64_t t, const Scratch& s) const {
-    constexpr std::int64_t kLine = 64 / sizeof(float);
-    for (std::size_t j = 0; j < tables.size(); ++j) {
-      const std::vector<float>& from = tables[j].raw.empty() ? tables[j].rows : tables[j].raw;
-      const std::int64_t size = tables[j].raw.empty() ? width : tables[j].depth;
+    for (std::size_t j = 0; j < tables.size(); ++j)
       for (std::int64_t i = 0; i < n; ++i) {
         const auto at = static_cast<std::size_t>(i);
         if (t >= s.length[at]) break;
-        const float* row = from.data() + events.ids[j][s.begin[at] + t] * size;
-        for (std::int64_t w = 0; w < size; w += kLine) __builtin_prefetch(row + w, 0, 2);
+        tables[j].rows.prefetch(events.ids[j][s.begin[at] + t]);
       }
-    }
   }
 
   // Advances rows order[begin, end) of the states; lengths fall along `order`.
@@ -260,36 +258,42 @@ RecurrentNet::RecurrentNet(Cell cell, const std::vector<LayerWeights>& layers, c
 
   const std::vector<float> zero(static_cast<std::size_t>(net->width), 0.0f);
   for (std::size_t j = 0; j < tables.size(); ++j) {
-    const MatrixView<const float> e = tables[j].embedding;
+    const NumberView& e = tables[j].embedding;
     require(e.rows > 0 && e.cols > 0 && tables[j].offset >= 0 && tables[j].offset + e.cols <= layers[0].input.cols,
             "tables: expected embeddings that fit into the first layer's input");
-    require_finite(e.data, e.size(), "embedding");
+    NumberRows embedding(e);
     Table table;
     table.size = e.rows;
-    table.depth = e.cols;
     table.panels = pack(layers[0].input, tables[j].offset, e.cols, net->gates, k.lanes);
-    const std::int64_t bytes = e.rows * net->width * static_cast<std::int64_t>(sizeof(float));
-    if (j == 0 && bytes > table_bytes) {
-      table.raw.assign(e.data, e.data + e.size());
+    const Number type = j == 0 ? e.type : Number::kFloat32;  // only the items' table is large
+    NumberRows projected(type, 0, net->width);
+    if (j == 0 && e.rows * projected.row_bytes() > table_bytes) {
+      table.projected = false;
+      table.rows = std::move(embedding);
     } else {
-      table.rows.resize(static_cast<std::size_t>(e.rows * net->width));
+      projected = NumberRows(type, e.rows, net->width);
       const GatePanels panels = net->panels(table.panels, e.cols);
       const float* start = j == 0 ? net->layers[0].start.data() : zero.data();
       parallel_for(0, e.rows, kBlockRows, threads, [&](std::int64_t b, std::int64_t end, int) {
+        std::vector<float> room(static_cast<std::size_t>(kBlockRows * (e.cols + net->width)));
         std::array<const float*, kBlockRows> x, from;
         std::array<float*, kBlockRows> out;
         for (std::int64_t i = b; i < end; ++i) {
           const auto at = static_cast<std::size_t>(i - b);
-          x[at] = e.row(i);
+          x[at] = embedding.read(i, room.data() + (i - b) * e.cols);
           from[at] = start;
-          out[at] = table.rows.data() + i * net->width;
+          out[at] = room.data() + kBlockRows * e.cols + (i - b) * net->width;
         }
         net->project(panels, end - b, x.data(), from.data(), out.data());
+        for (std::int64_t i = b; i < end; ++i) projected.set(i, out[static_cast<std::size_t>(i - b)]);
       });
+      table.rows = std::move(projected);
       table.panels.clear();
     }
     net->tables.push_back(std::move(table));
   }
+  net->copies_input =
+      net->tables.size() > 1 || !net->tables[0].projected || tables[0].embedding.type != Number::kFloat32;
 
   net->query_is_state = query.weights.rows == 0;
   net->query_size = net->query_is_state ? net->hidden : query.weights.rows;
@@ -328,7 +332,12 @@ bool RecurrentNet::query_is_state() const {
   return impl_->query_is_state;
 }
 bool RecurrentNet::projected() const {
-  return impl_->tables[0].raw.empty();
+  return impl_->tables[0].projected;
+}
+std::int64_t RecurrentNet::table_memory() const {
+  std::int64_t bytes = 0;
+  for (const Table& table : impl_->tables) bytes += table.rows.bytes();
+  return bytes;
 }
 
 void RecurrentNet::advance(const Events& events, float* h, float* c, int threads, const Poll& poll) const {

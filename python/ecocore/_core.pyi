@@ -110,7 +110,7 @@ class RecurrentNet:
         self,
         cell: str,
         layers: Sequence[tuple[_F32, _F32, _F32 | None]],
-        tables: Sequence[tuple[_F32, int]],
+        tables: Sequence[tuple[npt.NDArray[Any], _F32 | None, int]],
         query: _F32 | None,
         query_bias: _F32 | None,
         table_bytes: int,
@@ -126,6 +126,8 @@ class RecurrentNet:
     def query_is_state(self) -> bool: ...
     @property
     def projected(self) -> bool: ...
+    @property
+    def table_memory(self) -> int: ...
     def advance(self, indptr: _I64, ids: Sequence[_I32], h: _F32, c: _F32 | None, num_threads: int = 0) -> None: ...
     def query(self, h: _F32, num_threads: int = 0) -> _F32: ...
 

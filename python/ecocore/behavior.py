@@ -24,6 +24,7 @@ from .recurrent import Engine, GraphEngine, NativeEngine, StateHead, progress_sl
 from .sequences import EventRows, Vocabulary
 from .storage import read_folder, read_manifest, write_folder
 from .topk import TopKIndex
+from .weights import widen
 
 __all__ = ["BehaviorModel", "Encoded", "Explanation", "Recommendations"]
 
@@ -31,7 +32,8 @@ FloatArray = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
 
 KIND = "behavior"  # of the model folder, as train/export.py writes it
-_CONTRACTS = (1,)
+_CONTRACT = 1
+_CONTRACTS = (_CONTRACT, 2)  # 2: weights may be in fewer bits, see weights.py
 _SLICE_EVENTS = 1 << 22  # events between two signs of progress, and in memory as temporaries
 
 
@@ -155,7 +157,7 @@ class BehaviorModel:
         index = None
         if "item_vectors" in arrays:
             bias = arrays["item_bias"][1:] if meta.get("item_bias") else None
-            index = TopKIndex(arrays["item_vectors"][1:], bias=bias, num_threads=num_threads)
+            index = TopKIndex(widen(arrays, "item_vectors")[1:], bias=bias, num_threads=num_threads)
         has_weights = "layer0_W" in arrays
         if engine not in ("auto", "native", "onnxruntime"):
             raise InvalidArgument(f"engine: expected 'auto', 'native' or 'onnxruntime'; got {engine!r}")
@@ -165,12 +167,14 @@ class BehaviorModel:
         made: Engine
         if has_weights and engine != "onnxruntime" and device in ("auto", "cpu"):
             made, info = NativeEngine(meta, arrays, table_bytes, num_threads), {"cell": meta["cell"]}
-            info["table_ahead"] = made.net.projected
+            info["table_ahead"], info["table_memory"] = made.net.projected, made.net.table_memory
         else:
             made, info = _graph_engine(
                 arrays["graph"].tobytes(), f"{where}: graph", device, limits, meta.get("roles"), vocabulary,
                 num_threads, meta["graph"]["sha256"], StateHead(meta, arrays, 0, num_threads) if has_weights else None,
             )  # fmt: skip
+        if meta.get("compression"):
+            info["compression"] = meta["compression"]
         return cls(
             made,
             vocabulary,
@@ -210,7 +214,7 @@ class BehaviorModel:
         """
         data, _ = read_graph(graph, limits)
         gaps = [float(b) for b in gap_boundaries]
-        meta: dict[str, Any] = {"contract": _CONTRACTS[-1], "probability": probability, "roles": dict(roles or {})}
+        meta: dict[str, Any] = {"contract": _CONTRACT, "probability": probability, "roles": dict(roles or {})}
         meta |= {"gap_boundaries": gaps, "graph": {"sha256": hashlib.sha256(data).hexdigest()}}
         arrays: dict[str, Array] = {"graph": np.frombuffer(data, np.uint8)}
         for name, ids in (("item_ids", item_ids), ("event_type_ids", event_type_ids)):

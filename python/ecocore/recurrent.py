@@ -16,10 +16,11 @@ import numpy.typing as npt
 
 from . import _core
 from .arrays import Int32Array, Int64Array
-from .errors import EcocoreError, FormatError, InvalidArgument
+from .errors import EcocoreError, InvalidArgument
 from .onnx.contract import SequenceContract
 from .onnx.session import GraphSession
 from .runtime import get_num_threads
+from .weights import as_stored, widen
 
 __all__ = ["Engine", "GraphEngine", "NativeEngine"]
 
@@ -65,22 +66,22 @@ class StateHead:
 
     def __init__(self, meta: Mapping[str, Any], weights: Mapping[str, Any], table_bytes: int, num_threads: int) -> None:
         def array(name: str) -> FloatArray:
-            if name not in weights or weights[name].dtype != np.float32:
-                raise FormatError(f"model: expected the float32 array {name!r}; got none; export the model again")
-            out: FloatArray = np.ascontiguousarray(weights[name])
-            return out
+            return widen(weights, name)
 
         layers = [
             (array(f"layer{i}_W"), array(f"layer{i}_R"), array(f"layer{i}_B")) for i in range(int(meta["layers"]))
         ]
         project = (array("project_W"), array("project_b")) if meta["projection"] else (None, None)
-        tables = [(array(name), 0) for name in self._tables(meta)] or [(np.zeros((1, 1), np.float32), 0)]
+        # In as few bits as the folder has them; a head alone reads no events.
+        tables = [(*as_stored(weights, name), 0) for name in self._tables(meta)] or [
+            (np.zeros((1, 1), np.float32), None, 0)
+        ]
         self.net = _core.RecurrentNet(meta["cell"], layers, tables, project[0], project[1], table_bytes, num_threads)
         self._scale = None if meta["scale"] is None else np.float32(meta["scale"])
         self._num_threads = num_threads
 
     def _tables(self, meta: Mapping[str, Any]) -> list[str]:
-        return []  # a head alone reads no events
+        return []
 
     def output(self, h: FloatArray) -> FloatArray:
         query = self.net.query(h, self._num_threads)

@@ -42,7 +42,7 @@ def net(request):
 def session_of(net: BehaviorNet) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    graph = graph_of(net).SerializeToString()
+    graph = graph_of(net.shape, arrays_of(net)).SerializeToString()
     return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
@@ -157,7 +157,7 @@ def test_the_folder_says_what_the_graph_has(net, tmp_path):
 
 
 def test_the_cell_is_one_operator_and_the_opset_one_that_cuda_has(net):
-    graph = graph_of(net)
+    graph = graph_of(net.shape, arrays_of(net))
     kinds = [node.op_type for node in graph.graph.node]
     assert kinds.count(net.shape.cell.upper()) == net.shape.layers
     assert not {"Loop", "Scan", "If"} & set(kinds)

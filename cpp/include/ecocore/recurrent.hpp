@@ -5,6 +5,11 @@
 // up: half of the operations of an LSTM with equal widths. Where that table would pass `table_bytes`, the embedding is
 // multiplied on the fly instead; the order of summation, and so every bit, is the same.
 //
+// Embeddings may come in fewer bits, and the table of what is looked up is then kept in as few: float16, or int8 with a
+// scale for each row (symmetric, the row's largest magnitude is 127). Numbers are widened as they are read and all sums
+// are float32, so nothing about a row depends on its batch. (Only then does the table round once more than the
+// multiplication on the fly, and the two differ.)
+//
 // A row's result depends on its own events and state alone: the same bits alone, in any batch, in any cut of time, on
 // any number of threads, and with AVX2 as with AVX-512.
 #pragma once
@@ -31,10 +36,20 @@ struct LayerWeights {
   const float* bias = nullptr;        // [2 * gates * hidden], W's then R's; null for none
 };
 
+enum class Number { kFloat32, kFloat16, kInt8 };
+
+// A matrix of float, of IEEE half precision (std::uint16_t), or of int8 codes, code times the row's scale.
+struct NumberView {
+  Number type = Number::kFloat32;
+  const void* data = nullptr;
+  const float* scale = nullptr;  // [rows], kInt8 only
+  std::int64_t rows = 0, cols = 0;
+};
+
 // One of the ids of an event: its embedding, and where in the first layer's input it lands. Tables that share an offset
 // are summed, others are concatenated.
 struct EventTable {
-  MatrixView<const float> embedding;  // [ids, columns]
+  NumberView embedding;  // [ids, columns]
   std::int64_t offset = 0;
 };
 
@@ -64,7 +79,8 @@ class RecurrentNet {
   std::int64_t table_size(std::int64_t table) const;  // ids run from 0 to here
   std::int64_t query_size() const;
   bool query_is_state() const;
-  bool projected() const;  // whether the first table was multiplied ahead
+  bool projected() const;              // whether the first table was multiplied ahead
+  std::int64_t table_memory() const;  // bytes of what is looked up by ids
 
   // Advances h and c, each [rows, layers, hidden] (c null but for LSTM), over the rows' events. Rows without events are
   // left as they are. Throws InvalidArgument for an id out of range, before anything is written.

@@ -27,3 +27,7 @@ def run(args: argparse.Namespace) -> None:
     print(f"{args.model}: {manifest['kind']}, written by ecocore {manifest['ecocore']}, checksums right")
     for name, array in arrays.items():
         print(f"  {name}: {array.dtype} {array.shape}")
+    if verdict := manifest["meta"].get("compression"):
+        print("compressed:")
+        for name, value in verdict.items():
+            print(f"  {name}: {value}")

@@ -19,16 +19,30 @@ for _module, _package in (("torch", "PyTorch"), ("onnx", "onnx")):
         raise missing_extra(_package, "train", "training")
 
 _HOME_OF = {
+    "CompressionRefused": "compression",
+    "CompressionReport": "compression",
     "EpochReport": "report",
     "Example": "nlu_examples",
     "NluReport": "nlu_report",
     "TrainingReport": "report",
     "behavior": "behavior_model",
+    "compress": "compression",
     "nlu": "nlu_model",
     "read_nlu_examples": "nlu_examples",
 }
 
-__all__ = ["EpochReport", "Example", "NluReport", "TrainingReport", "behavior", "nlu", "read_nlu_examples"]
+__all__ = [
+    "CompressionRefused",
+    "CompressionReport",
+    "EpochReport",
+    "Example",
+    "NluReport",
+    "TrainingReport",
+    "behavior",
+    "compress",
+    "nlu",
+    "read_nlu_examples",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,9 @@ layer<n>_W, _R, _B  float32, as ONNX has them     W [gates*hidden, input], R [ga
 project_W, _b       float32 [query, hidden], ...  only where ``meta["projection"]``: query = W h + b
 =================== ============================= =====================================================================
 
-The arrays from ``input_vectors`` on repeat what is in the graph, for code that steps the cell itself.
+The arrays from ``input_vectors`` on repeat what is in the graph, for code that steps the cell itself. In a compressed
+model (compression.py, ``meta["contract"]`` = 2) matrices may have fewer bits, as ``ecocore.weights`` says; so have the
+graph's constants, which it widens: rows of items as they are gathered, other weights once, when it is loaded.
 
 The graph. Dimensions in quotes are symbolic; all float tensors are float32; the tensors' names are their roles:
 
@@ -73,9 +75,9 @@ from onnx import TensorProto, helper, numpy_helper
 from .._core import __version__
 from ..storage import write_folder
 from .data import GAP_BOUNDARIES, Vocabulary
-from .model import BehaviorNet
+from .model import BehaviorNet, Shape
 
-__all__ = ["CONTRACT", "KIND", "OPSET", "arrays_of", "graph_of", "save"]
+__all__ = ["CONTRACT", "KIND", "OPSET", "arrays_of", "described_graph", "graph_of", "save"]
 
 KIND = "behavior"
 CONTRACT = 1  # of the tables above; raised when a reader of the old ones would go wrong
@@ -120,14 +122,14 @@ def _array(values: torch.Tensor) -> FloatArray:
     return np.ascontiguousarray(values.detach().numpy(), np.float32)
 
 
-def graph_of(net: BehaviorNet) -> onnx.ModelProto:
-    """The graph of the contract."""
-    shape, arrays = net.shape, arrays_of(net)
+def graph_of(shape: Shape, arrays: Mapping[str, npt.NDArray[Any]]) -> onnx.ModelProto:
+    """The graph of the contract, of weights as a folder has them."""
     lstm = shape.cell == "lstm"
     nodes: list[onnx.NodeProto] = []
     constants: dict[str, npt.NDArray[Any]] = {
         "zero": np.array([0], np.int64),
         "one": np.array([1], np.int64),
+        "last": np.array([-1], np.int64),
         **{k: v[None] if k.startswith("layer") else v for k, v in arrays.items()},  # ONNX: [directions, ...]
     }
 
@@ -135,10 +137,30 @@ def graph_of(net: BehaviorNet) -> onnx.ModelProto:
         nodes.append(helper.make_node(op, inputs, outputs, name=outputs[-1] or op, **attributes))
         return outputs[0]
 
+    def gather(table: str, rows: str, out: str) -> str:
+        """Rows of a table, as float32."""
+        if arrays[table].dtype == np.float32:
+            return add("Gather", [table, rows], [out], axis=0)
+        narrow = add("Gather", [table, rows], [f"{out}_narrow"], axis=0)
+        if f"{table}_scale" not in arrays:
+            return add("Cast", [narrow], [out], to=TensorProto.FLOAT)
+        wide = add("Cast", [narrow], [f"{out}_codes"], to=TensorProto.FLOAT)
+        scale = add("Gather", [f"{table}_scale", rows], [f"{out}_flat_scale"], axis=0)
+        return add("Mul", [wide, add("Unsqueeze", [scale, "last"], [f"{out}_scale"])], [out])
+
+    def weight(name: str) -> str:
+        """A matrix as float32. (Not by DequantizeLinear, which ONNX Runtime leaves to every run.)"""
+        if arrays[name].dtype == np.float32:
+            return name
+        wide = add("Cast", [name], [f"{name}_wide"], to=TensorProto.FLOAT)
+        if f"{name}_scale" not in arrays:
+            return wide
+        return add("Mul", [wide, add("Unsqueeze", [f"{name}_scale", "last"], [f"{name}_scales"])], [f"{name}_scaled"])
+
     # Ids are turned to [time, batch], the order that the cell wants, before they grow to vectors.
     def embed(ids: str, table: str) -> str:
         add("Transpose", [ids], [f"{ids}_by_time"], perm=[1, 0])
-        return add("Gather", [table, f"{ids}_by_time"], [f"{ids}_embedded"], axis=0)
+        return gather(table, f"{ids}_by_time", f"{ids}_embedded")
 
     x = embed("items", "input_vectors")
     for ids, table in (("event_types", "event_type_vectors"), ("gaps", "gap_vectors")):
@@ -157,7 +179,7 @@ def graph_of(net: BehaviorNet) -> onnx.ModelProto:
         finals = [f"{state}n_{layer}" if shape.layers > 1 else f"{state}n" for state in ("hc" if lstm else "h")]
         add(
             shape.cell.upper(),
-            [x, f"layer{layer}_W", f"layer{layer}_R", f"layer{layer}_B", "lengths", *states],
+            [x, weight(f"layer{layer}_W"), weight(f"layer{layer}_R"), f"layer{layer}_B", "lengths", *states],
             ["" if last else f"y_{layer}", *finals],
             hidden_size=shape.hidden,
             **({"linear_before_reset": 1} if shape.cell == "gru" else {}),
@@ -170,21 +192,21 @@ def graph_of(net: BehaviorNet) -> onnx.ModelProto:
 
     top = "hn" if shape.layers == 1 else f"hn_{shape.layers - 1}"
     plain = shape.scale is None
-    if net.project is None and plain:
+    projection = "project_W" in arrays
+    if not projection and plain:
         add("Squeeze", [top, "zero"], ["state"])
     else:
         q = add("Squeeze", [top, "zero"], ["h"])
-        if net.project is not None:
-            q = add("Gemm", [q, "project_W", "project_b"], ["state" if plain else "query"], transB=1)
+        if projection:
+            q = add("Gemm", [q, weight("project_W"), "project_b"], ["state" if plain else "query"], transB=1)
         if not plain:
-            constants |= {"last_axis": np.array([-1], np.int64), "scale": np.array([shape.scale], np.float32)}
-            constants["smallest"] = np.array([1e-12], np.float32)
-            add("ReduceL2", [q, "last_axis"], ["length"], keepdims=1)
+            constants |= {"scale": np.array([shape.scale], np.float32), "smallest": np.array([1e-12], np.float32)}
+            add("ReduceL2", [q, "last"], ["length"], keepdims=1)
             add("Max", ["length", "smallest"], ["safe_length"])
             add("Div", [q, "safe_length"], ["direction"])
             add("Mul", ["direction", "scale"], ["state"])
 
-    add("Gather", ["item_vectors", "candidates"], ["candidate_vectors"], axis=0)
+    gather("item_vectors", "candidates", "candidate_vectors")
     gemm = ["state", "candidate_vectors"]
     if "item_bias" in arrays:
         gemm.append(add("Gather", ["item_bias", "candidates"], ["candidate_bias"], axis=0))
@@ -196,8 +218,8 @@ def graph_of(net: BehaviorNet) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
         "behavior",
-        [_value_info(t) for t in _inputs(net)],
-        [_value_info(t) for t in _outputs(net)],
+        [_value_info(t) for t in _inputs(shape)],
+        [_value_info(t) for t in _outputs(shape)],
         [numpy_helper.from_array(np.ascontiguousarray(v), k) for k, v in constants.items() if k in used],
     )
     model = helper.make_model(
@@ -213,10 +235,10 @@ def graph_of(net: BehaviorNet) -> onnx.ModelProto:
 
 def save(path: str | os.PathLike[str], net: BehaviorNet, vocabulary: Vocabulary, training: Mapping[str, Any]) -> None:
     """Writes the model folder, replacing a behaviour model that is there; ``training`` is kept in ``meta``."""
-    shape = net.shape
-    graph = graph_of(net).SerializeToString()
+    shape, weights = net.shape, arrays_of(net)
+    graph, described = described_graph(shape, weights)
     ids, id_arrays = vocabulary.items.to_parts()
-    arrays: dict[str, npt.NDArray[Any]] = {"graph": np.frombuffer(graph, np.uint8), **arrays_of(net)}
+    arrays: dict[str, npt.NDArray[Any]] = {"graph": graph, **weights}
     arrays |= {f"item_ids_{name}": a for name, a in id_arrays.items()}
     type_ids = None
     if vocabulary.event_types is not None:
@@ -240,23 +262,30 @@ def save(path: str | os.PathLike[str], net: BehaviorNet, vocabulary: Vocabulary,
         "probability": shape.probability,
         "item_ids": ids,
         "event_type_ids": type_ids,
-        "graph": {
-            "opset": OPSET,
-            "ir_version": IR_VERSION,
-            "sha256": hashlib.sha256(graph).hexdigest(),
-            "inputs": [{"role": name, "name": name, "dtype": d, "shape": s} for name, d, s in _inputs(net)],
-            "outputs": [{"role": name, "name": name, "dtype": d, "shape": s} for name, d, s in _outputs(net)],
-        },
+        "graph": described,
         "training": dict(training),
     }
     write_folder(path, KIND, meta, arrays)
 
 
+def described_graph(
+    shape: Shape, weights: Mapping[str, npt.NDArray[Any]]
+) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
+    """The graph's bytes, and what ``meta["graph"]`` says of them."""
+    graph = graph_of(shape, weights).SerializeToString()
+    return np.frombuffer(graph, np.uint8), {
+        "opset": OPSET,
+        "ir_version": IR_VERSION,
+        "sha256": hashlib.sha256(graph).hexdigest(),
+        "inputs": [{"role": name, "name": name, "dtype": d, "shape": s} for name, d, s in _inputs(shape)],
+        "outputs": [{"role": name, "name": name, "dtype": d, "shape": s} for name, d, s in _outputs(shape)],
+    }
+
+
 _Tensor = tuple[str, str, list[str | int]]
 
 
-def _inputs(net: BehaviorNet) -> list[_Tensor]:
-    shape = net.shape
+def _inputs(shape: Shape) -> list[_Tensor]:
     state: list[str | int] = [shape.layers, "batch", shape.hidden]
     sides = [name for name, rows in (("event_types", shape.event_types), ("gaps", shape.gaps)) if rows]
     ids: list[_Tensor] = [(name, "int64", ["batch", "time"]) for name in ["items", *sides]]
@@ -264,8 +293,7 @@ def _inputs(net: BehaviorNet) -> list[_Tensor]:
     return [*ids, ("lengths", "int32", ["batch"]), *states, ("candidates", "int64", ["candidates"])]
 
 
-def _outputs(net: BehaviorNet) -> list[_Tensor]:
-    shape = net.shape
+def _outputs(shape: Shape) -> list[_Tensor]:
     state: list[str | int] = [shape.layers, "batch", shape.hidden]
     states: list[_Tensor] = [(name, "float32", state) for name in (("hn", "cn") if shape.cell == "lstm" else ("hn",))]
     return [
