@@ -7,7 +7,7 @@
 namespace ecocore::bindings {
 namespace {
 
-using Layer = std::tuple<FloatArray, FloatArray, std::optional<FloatArray>>;  // W, R, B
+using Layer = std::tuple<FloatArray, FloatArray, std::optional<FloatArray>>;   // W, R, B
 using Table = std::tuple<py::array, std::optional<FloatArray>, std::int64_t>;  // embedding, its scales, offset
 
 // float32 or float16, or int8 with a scale for each row.

@@ -19,8 +19,7 @@ struct F32 {
     return {_mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
   }
   static F32 widen_codes(const std::int8_t* p) {
-    const __m512i wide =
-        _mm512_maskz_cvtepi8_epi32(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    const __m512i wide = _mm512_maskz_cvtepi8_epi32(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
     return {__builtin_convertvector(reinterpret_cast<__v16si>(wide), __v16sf)};
   }
   void store(float* p) const { _mm512_storeu_ps(p, v); }

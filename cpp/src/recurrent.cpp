@@ -161,6 +161,10 @@ struct RecurrentNet::Impl {
       s.row[at(i)] = row;
       s.begin[at(i)] = events.indptr[row];
       s.length[at(i)] = events.indptr[row + 1] - events.indptr[row];
+    }
+    prefetch(events, n, 0, s);  // while the states are copied
+    for (std::int64_t i = 0; i < n; ++i) {
+      const std::int64_t row = s.row[at(i)];
       for (std::int64_t l = 0; l < depth; ++l) {
         const std::int64_t from = (row * depth + l) * hidden, to = (l * s.rows + i) * padded;
         std::copy_n(h + from, hidden, s.h.data() + to);

@@ -13,14 +13,21 @@
 #include <unordered_map>
 
 #include "ecocore/error.hpp"
+#include "ecocore/parallel.hpp"
 
 namespace ecocore {
 namespace {
 
+constexpr std::int64_t kManyUsers = 256;  // fewer are looked up and copied sooner than another thread wakes
+constexpr std::int64_t kAhead = 8;        // users whose states are asked for before they are copied
 constexpr double kUnknownTime = std::numeric_limits<double>::quiet_NaN();
 
 std::size_t at(std::int64_t i) {
   return static_cast<std::size_t>(i);
+}
+
+int threads_for(std::int64_t users) {
+  return users < kManyUsers ? 1 : 0;
 }
 
 // Zeroed memory that the system hands out page by page as it is touched.
@@ -86,6 +93,15 @@ struct Waiter {
   }
 };
 
+// What is known of a slot's user beside states and events, together, since an event touches most of it.
+struct Slot {
+  double last_time, last_used;
+  std::int64_t count;         // of events
+  std::int32_t older, newer;  // list of use: from `oldest` to `newest`
+  std::int32_t kept;          // how many events the rings hold
+  std::int32_t row;           // of the user in the batch that was last grouped, if that row's slot is this one
+};
+
 enum : int { kWaiting, kLeading, kDone };
 
 struct Request {
@@ -105,15 +121,13 @@ struct SessionStates::Impl {
   // ---- what is known of users; guarded by `data` ----
   mutable std::mutex data;
   KeyMap slots;
-  std::vector<const std::string*> key_of;  // keys of slots, where the map keeps them; grows with the slots in use
+  LazyArray<const std::string*> key_of;  // keys of slots, where the map keeps them
+  std::int32_t used = 0;                 // slots that were ever taken are those before it
   std::vector<std::int32_t> free_slots;
   LazyArray<float> h, c, query;
-  LazyArray<double> last_time, last_used;
-  LazyArray<std::int64_t> count;
-  LazyArray<std::int32_t> older, newer;  // list of use: from `oldest` to `newest`
+  LazyArray<Slot> info;
   std::int32_t oldest = -1, newest = -1;
   LazyArray<std::int32_t> items, types;  // rings of the last events; the next one goes to count % history
-  LazyArray<std::int32_t> kept;          // how many of them a ring holds
   LazyArray<double> times;
   SessionCounters counters;
 
@@ -128,17 +142,13 @@ struct SessionStates::Impl {
       : shape(std::move(s)),
         options(o),
         advance(std::move(a)),
+        key_of(o.capacity, 1),
         h(o.capacity, shape.state),
         c(o.capacity, shape.has_cell ? shape.state : 0),
         query(o.capacity, shape.query),
-        last_time(o.capacity, 1),
-        last_used(o.capacity, 1),
-        count(o.capacity, 1),
-        older(o.capacity, 1),
-        newer(o.capacity, 1),
+        info(o.capacity, 1),
         items(o.capacity, o.history),
         types(o.capacity, shape.has_types ? o.history : 0),
-        kept(o.capacity, 1),
         times(o.capacity, o.history) {
     slots.reserve(at(std::min<std::int64_t>(o.capacity, 4 << 20)));  // growing later would stall a call
   }
@@ -229,6 +239,7 @@ struct SessionStates::Impl {
 
   struct Batch {
     std::vector<std::string_view> users;         // distinct
+    std::vector<std::int32_t> slots;             // of each user, -1 = not held
     std::vector<std::int64_t> indptr, order;     // events of each user, in order of arrival
     std::vector<std::vector<std::int32_t>> ids;  // per input
     std::vector<double> times, last_time;        // per event; per user, before the batch and then after
@@ -250,30 +261,49 @@ struct SessionStates::Impl {
     commit(events, b, now);
   }
 
-  static void group(const std::vector<const SessionEvent*>& events, Batch& b) {
-    const std::size_t n = events.size();
-    std::vector<std::int64_t> user_of(n, 0);
-    if (n == 1) {
-      b.users.push_back(events[0]->user);
-    } else {
-      std::unordered_map<std::string_view, std::int64_t> seen;
-      seen.reserve(n);
-      for (std::size_t i = 0; i < n; ++i) {
-        const auto [it, fresh] = seen.try_emplace(events[i]->user, static_cast<std::int64_t>(b.users.size()));
-        if (fresh) b.users.push_back(events[i]->user);
-        user_of[i] = it->second;
+  // The events by user, and where the users' states lie. Whether two events are of one user is told by their slot; only
+  // users that are not held are compared by name.
+  void group(const std::vector<const SessionEvent*>& events, Batch& b) {
+    const auto n = static_cast<std::int64_t>(events.size());
+    std::vector<std::int32_t> slot_of(events.size());
+    std::vector<std::int64_t> user_of(events.size());
+    std::lock_guard lock(data);
+    parallel_for(0, n, kManyUsers / 2, threads_for(n), [&](std::int64_t begin, std::int64_t end, int) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const auto it = slots.find(events[at(i)]->user);
+        slot_of[at(i)] = it == slots.end() ? -1 : it->second;
+        if (it != slots.end()) __builtin_prefetch(info.row(it->second), 1);
       }
+    });
+    std::unordered_map<std::string_view, std::int64_t> strangers;
+    for (std::int64_t i = 0; i < n; ++i) {
+      const std::int32_t slot = slot_of[at(i)];
+      const std::string_view user = events[at(i)]->user;
+      const auto fresh = static_cast<std::int64_t>(b.users.size());
+      std::int64_t row = fresh;
+      if (slot < 0) {
+        if (n > 1) row = strangers.try_emplace(user, fresh).first->second;
+      } else if (const std::int64_t r = info.row(slot)->row; r < fresh && b.slots[at(r)] == slot) {
+        row = r;
+      } else {
+        info.row(slot)->row = static_cast<std::int32_t>(fresh);
+      }
+      if (row == fresh) {
+        b.users.push_back(user);
+        b.slots.push_back(slot);
+      }
+      user_of[at(i)] = row;
     }
     b.indptr.assign(b.users.size() + 1, 0);
     for (std::int64_t u : user_of) ++b.indptr[at(u + 1)];
     for (std::size_t u = 0; u < b.users.size(); ++u) b.indptr[u + 1] += b.indptr[u];
     std::vector<std::int64_t> next(b.indptr.begin(), b.indptr.end() - 1);
-    b.order.resize(n);
-    for (std::size_t i = 0; i < n; ++i) b.order[at(next[at(user_of[i])]++)] = static_cast<std::int64_t>(i);
+    b.order.resize(events.size());
+    for (std::int64_t i = 0; i < n; ++i) b.order[at(next[at(user_of[at(i)])]++)] = i;
   }
 
   bool is_expired(std::int32_t slot, double now) const {
-    return options.ttl > 0 && now - *last_used.row(slot) > options.ttl;
+    return options.ttl > 0 && now - info.row(slot)->last_used > options.ttl;
   }
 
   void gather(Batch& b, double now) const {
@@ -283,13 +313,23 @@ struct SessionStates::Impl {
     b.query.resize(at(users * shape.query));
     b.last_time.assign(at(users), kUnknownTime);
     std::lock_guard lock(data);
-    for (std::int64_t u = 0; u < users; ++u) {
-      const auto it = slots.find(b.users[at(u)]);
-      if (it == slots.end() || is_expired(it->second, now)) continue;
-      std::copy_n(h.row(it->second), shape.state, b.h.data() + u * shape.state);
-      if (shape.has_cell) std::copy_n(c.row(it->second), shape.state, b.c.data() + u * shape.state);
-      b.last_time[at(u)] = *last_time.row(it->second);
-    }
+    parallel_for(0, users, kManyUsers / 2, threads_for(users), [&](std::int64_t begin, std::int64_t end, int) {
+      for (std::int64_t u = begin; u < end; ++u) {
+        if (u + kAhead < end) prefetch_states(b.slots[at(u + kAhead)]);
+        const std::int32_t slot = b.slots[at(u)];
+        if (slot < 0 || is_expired(slot, now)) continue;
+        std::copy_n(h.row(slot), shape.state, b.h.data() + u * shape.state);
+        if (shape.has_cell) std::copy_n(c.row(slot), shape.state, b.c.data() + u * shape.state);
+        b.last_time[at(u)] = info.row(slot)->last_time;
+      }
+    });
+  }
+
+  // The first lines of a user's states; the processor itself fetches those that follow.
+  void prefetch_states(std::int32_t slot) const {
+    if (slot < 0) return;
+    __builtin_prefetch(h.row(slot));
+    if (shape.has_cell) __builtin_prefetch(c.row(slot));
   }
 
   // The inputs of the network, and what becomes of the users' clocks: a time before the user's latest counts as a gap
@@ -321,19 +361,26 @@ struct SessionStates::Impl {
 
   void commit(const std::vector<const SessionEvent*>& events, const Batch& b, double now) {
     std::lock_guard lock(data);
-    slots.reserve(slots.size() + b.users.size());  // what may fail for want of memory comes before the first change
-    key_of.reserve(key_of.size() + b.users.size());
+    // What may fail for want of memory comes before the first change.
+    make_room(b.users.size());
+    std::vector<std::int32_t> slot_of(b.users.size());
+    const auto users = static_cast<std::int64_t>(b.users.size());
+    const std::function<void(std::int64_t, std::int64_t, int)> store = [&](std::int64_t begin, std::int64_t end, int) {
+      for (std::int64_t u = begin; u < end; ++u) {
+        const std::int32_t slot = slot_of[at(u)];
+        std::copy_n(b.h.data() + u * shape.state, shape.state, h.row(slot));
+        if (shape.has_cell) std::copy_n(b.c.data() + u * shape.state, shape.state, c.row(slot));
+        std::copy_n(b.query.data() + u * shape.query, shape.query, query.row(slot));
+      }
+    };
     expire(now);
-    for (std::size_t u = 0; u < b.users.size(); ++u) {
-      const std::int32_t slot = touch(b.users[u], now);
-      const auto row = static_cast<std::int64_t>(u);
-      std::copy_n(b.h.data() + row * shape.state, shape.state, h.row(slot));
-      if (shape.has_cell) std::copy_n(b.c.data() + row * shape.state, shape.state, c.row(slot));
-      std::copy_n(b.query.data() + row * shape.query, shape.query, query.row(slot));
-      *last_time.row(slot) = b.last_time[u];
-      for (std::int64_t p = b.indptr[u]; p < b.indptr[u + 1]; ++p)
+    for (std::int64_t u = 0; u < users; ++u) {
+      const std::int32_t slot = slot_of[at(u)] = touch(b.users[at(u)], b.slots[at(u)], now);
+      info.row(slot)->last_time = b.last_time[at(u)];
+      for (std::int64_t p = b.indptr[at(u)]; p < b.indptr[at(u + 1)]; ++p)
         remember(slot, b.ids[0][at(p)], type_at(b, p), b.times[at(p)]);
     }
+    parallel_for(0, users, kManyUsers / 2, threads_for(users), store);
     counters.events += static_cast<std::int64_t>(events.size());
     counters.largest_batch = std::max(counters.largest_batch, static_cast<std::int64_t>(events.size()));
     counters.late += b.late;
@@ -341,40 +388,48 @@ struct SessionStates::Impl {
     ++counters.batches;
   }
 
+  // Buckets for so many more users. (Not by reserve() alone, which also takes buckets away.)
+  void make_room(std::size_t users) {
+    const std::size_t wanted = slots.size() + users;
+    if (static_cast<double>(wanted) > static_cast<double>(slots.bucket_count()) * slots.max_load_factor())
+      slots.reserve(2 * wanted);
+  }
+
   std::int32_t type_at(const Batch& b, std::int64_t p) const { return shape.has_types ? b.ids[1][at(p)] : 0; }
 
   void remember(std::int32_t slot, std::int32_t item, std::int32_t type, double time) {
     if (options.history > 0) {
-      const std::int64_t place = *count.row(slot) % options.history;
+      const std::int64_t place = info.row(slot)->count % options.history;
       items.row(slot)[place] = item;
       if (shape.has_types) types.row(slot)[place] = type;
       times.row(slot)[place] = time;
-      *kept.row(slot) = static_cast<std::int32_t>(std::min<std::int64_t>(*kept.row(slot) + 1, options.history));
+      info.row(slot)->kept =
+          static_cast<std::int32_t>(std::min<std::int64_t>(info.row(slot)->kept + 1, options.history));
     }
-    ++*count.row(slot);
+    ++info.row(slot)->count;
   }
 
   // ---- slots ----
 
   void unlink(std::int32_t s) {
-    const std::int32_t a = *older.row(s), b = *newer.row(s);
-    (a < 0 ? oldest : *newer.row(a)) = b;
-    (b < 0 ? newest : *older.row(b)) = a;
+    const std::int32_t a = info.row(s)->older, b = info.row(s)->newer;
+    (a < 0 ? oldest : info.row(a)->newer) = b;
+    (b < 0 ? newest : info.row(b)->older) = a;
   }
 
   void link_newest(std::int32_t s) {
-    *older.row(s) = newest;
-    *newer.row(s) = -1;
-    (newest < 0 ? oldest : *newer.row(newest)) = s;
+    info.row(s)->older = newest;
+    info.row(s)->newer = -1;
+    (newest < 0 ? oldest : info.row(newest)->newer) = s;
     newest = s;
   }
 
   void remove(std::int32_t s) {
     unlink(s);
-    slots.erase(*key_of[at(s)]);
-    key_of[at(s)] = nullptr;
-    *count.row(s) = 0;
-    *kept.row(s) = 0;
+    slots.erase(**key_of.row(s));
+    *key_of.row(s) = nullptr;
+    info.row(s)->count = 0;
+    info.row(s)->kept = 0;
     free_slots.push_back(s);
   }
 
@@ -385,30 +440,36 @@ struct SessionStates::Impl {
     }
   }
 
-  // The user's slot, a fresh one if there is none, as the latest in use.
-  std::int32_t touch(std::string_view user, double now) {
-    auto it = slots.find(user);
-    if (it != slots.end()) {
-      unlink(it->second);
-    } else {
-      if (static_cast<std::int64_t>(slots.size()) == options.capacity) {
-        remove(oldest);
-        ++counters.evicted;
-      }
-      std::int32_t slot;
-      if (!free_slots.empty()) {
-        slot = free_slots.back();
-        free_slots.pop_back();
-      } else {
-        slot = static_cast<std::int32_t>(key_of.size());
-        key_of.push_back(nullptr);
-      }
-      it = slots.emplace(std::string(user), slot).first;
-      key_of[at(slot)] = &it->first;
+  // The user's slot, a fresh one if there is none, as the latest in use. `slot`: where the user was a moment ago, or
+  // -1.
+  std::int32_t touch(std::string_view user, std::int32_t slot, double now) {
+    if (slot < 0 || !*key_of.row(slot) || **key_of.row(slot) != user) {  // not held, or removed since to make room
+      const auto it = slots.find(user);
+      slot = it == slots.end() ? -1 : it->second;
     }
-    link_newest(it->second);
-    *last_used.row(it->second) = now;
-    return it->second;
+    if (slot >= 0)
+      unlink(slot);
+    else
+      slot = add(user);
+    link_newest(slot);
+    info.row(slot)->last_used = now;
+    return slot;
+  }
+
+  std::int32_t add(std::string_view user) {
+    if (static_cast<std::int64_t>(slots.size()) == options.capacity) {
+      remove(oldest);
+      ++counters.evicted;
+    }
+    std::int32_t slot;
+    if (!free_slots.empty()) {
+      slot = free_slots.back();
+      free_slots.pop_back();
+    } else {
+      slot = used++;
+    }
+    *key_of.row(slot) = &slots.emplace(std::string(user), slot).first->first;
+    return slot;
   }
 };
 
@@ -465,8 +526,8 @@ bool SessionStates::read(std::string_view user, double now, float* h, float* c, 
   if (h) std::copy_n(m.h.row(slot), m.shape.state, h);
   if (c) std::copy_n(m.c.row(slot), m.shape.has_cell ? m.shape.state : 0, c);
   if (query) std::copy_n(m.query.row(slot), m.shape.query, query);
-  if (count) *count = *m.count.row(slot);
-  if (last_time) *last_time = *m.last_time.row(slot);
+  if (count) *count = m.info.row(slot)->count;
+  if (last_time) *last_time = m.info.row(slot)->last_time;
   return true;
 }
 
@@ -497,14 +558,14 @@ SessionDump SessionStates::dump() const {
     const Impl& m = *impl_;
     std::lock_guard lock(m.data);
     d.indptr.push_back(0);
-    for (std::int32_t s = m.oldest; s >= 0; s = *m.newer.row(s)) {
-      d.users.push_back(*m.key_of[at(s)]);
+    for (std::int32_t s = m.oldest; s >= 0; s = m.info.row(s)->newer) {
+      d.users.push_back(**m.key_of.row(s));
       d.h.insert(d.h.end(), m.h.row(s), m.h.row(s) + m.shape.state);
       if (m.shape.has_cell) d.c.insert(d.c.end(), m.c.row(s), m.c.row(s) + m.shape.state);
       d.query.insert(d.query.end(), m.query.row(s), m.query.row(s) + m.shape.query);
-      d.last_time.push_back(*m.last_time.row(s));
-      d.last_used.push_back(*m.last_used.row(s));
-      const std::int64_t count = *m.count.row(s), kept = *m.kept.row(s);
+      d.last_time.push_back(m.info.row(s)->last_time);
+      d.last_used.push_back(m.info.row(s)->last_used);
+      const std::int64_t count = m.info.row(s)->count, kept = m.info.row(s)->kept;
       d.count.push_back(count);
       for (std::int64_t i = count - kept; i < count; ++i) {
         const std::int64_t place = i % m.options.history;
@@ -540,16 +601,16 @@ void SessionStates::replace(const SessionDump& d) {
     Impl& m = *impl_;
     std::lock_guard lock(m.data);
     while (m.oldest >= 0) m.remove(m.oldest);
-    m.slots.reserve(at(users));
+    m.make_room(at(users));
     for (std::int64_t u = 0; u < users; ++u) {
-      const std::int32_t slot = m.touch(d.users[at(u)], d.last_used[at(u)]);
+      const std::int32_t slot = m.touch(d.users[at(u)], -1, d.last_used[at(u)]);
       std::copy_n(d.h.data() + u * shape.state, shape.state, m.h.row(slot));
       if (shape.has_cell) std::copy_n(d.c.data() + u * shape.state, shape.state, m.c.row(slot));
       std::copy_n(d.query.data() + u * shape.query, shape.query, m.query.row(slot));
-      *m.last_time.row(slot) = d.last_time[at(u)];
+      m.info.row(slot)->last_time = d.last_time[at(u)];
       const std::int64_t begin = d.indptr[at(u)], end = d.indptr[at(u + 1)];
       const std::int64_t kept = std::min(end - begin, m.options.history);
-      *m.count.row(slot) = d.count[at(u)] - kept;
+      m.info.row(slot)->count = d.count[at(u)] - kept;
       for (std::int64_t p = end - kept; p < end; ++p) m.remember(slot, d.items[at(p)], d.types[at(p)], d.times[at(p)]);
     }
   });

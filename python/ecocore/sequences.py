@@ -19,6 +19,8 @@ __all__ = ["EventRows", "Vocabulary"]
 Float64Array = npt.NDArray[np.float64]
 FloatArray = npt.NDArray[np.float32]
 
+_SPREAD = 16
+
 
 @dataclass(frozen=True)
 class EventRows:
@@ -66,6 +68,7 @@ class Vocabulary:
         self.event_types = event_types
         self.gap_boundaries = None if gap_boundaries is None else np.asarray(gap_boundaries, np.float64)
         self.feature_size = feature_size
+        self._dense = _DenseRows.of(items)
         self._item_rows: dict[Any, int] | None = None
         self._type_rows: dict[Any, int] | None = None
 
@@ -103,6 +106,8 @@ class Vocabulary:
 
     def item_rows(self, ids: Any) -> Int32Array:
         """Rows of items; 0 for unknown ones."""
+        if self._dense is not None and type(ids) is np.ndarray and ids.dtype == np.int64 and ids.ndim == 1:
+            return self._dense.rows(ids)
         return (self.items.codes(ids, missing=-1) + 1).astype(np.int32)
 
     def type_rows(self, ids: Any) -> Int32Array:
@@ -163,6 +168,31 @@ class Vocabulary:
             at = int(np.flatnonzero(~np.isfinite(out).all(axis=1))[0])
             raise InvalidArgument(f"features: expected finite values; got {out[at]} at event {at}; replace or drop it")
         return out
+
+
+@dataclass(frozen=True)
+class _DenseRows:
+    """The row of every whole number from ``low`` on, for ids that lie close together: at most ``_SPREAD`` times as far
+    apart as they are many. Looking up is then one read, a tenth of the time of a search."""
+
+    low: int
+    table: Int32Array  # an unknown id at both ends, for all that lie beyond
+
+    @classmethod
+    def of(cls, ids: IdMap) -> _DenseRows | None:
+        if ids.kind != "int" or len(ids) == 0:
+            return None
+        values = ids.to_array()
+        low, high = int(values.min()) - 1, int(values.max()) + 1
+        if high - low > _SPREAD * len(ids) or max(-low, high) >= 1 << 62:
+            return None
+        table = np.zeros(high - low + 1, np.int32)
+        table[values - low] = np.arange(1, len(ids) + 1)
+        return cls(low, table)
+
+    def rows(self, ids: Int64Array) -> Int32Array:
+        rows: Int32Array = self.table[np.clip(ids, self.low, self.low + self.table.size - 1) - self.low]
+        return rows
 
 
 def as_times(times: Any, size: int) -> Float64Array:

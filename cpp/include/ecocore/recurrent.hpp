@@ -79,7 +79,7 @@ class RecurrentNet {
   std::int64_t table_size(std::int64_t table) const;  // ids run from 0 to here
   std::int64_t query_size() const;
   bool query_is_state() const;
-  bool projected() const;              // whether the first table was multiplied ahead
+  bool projected() const;             // whether the first table was multiplied ahead
   std::int64_t table_memory() const;  // bytes of what is looked up by ids
 
   // Advances h and c, each [rows, layers, hidden] (c null but for LSTM), over the rows' events. Rows without events are
