@@ -8,9 +8,8 @@ from typing import Any
 from ..als import AlternatingLeastSquares
 from ..errors import InvalidArgument
 from ..event_reader import read_events
-from ..events import Events
+from ..events import Events, check_weighing
 from ..interactions import Interactions
-from ..times import as_duration
 from .render import step
 
 # Columns of the log that may be named, with what each holds.
@@ -98,13 +97,7 @@ def checked_model(args: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
     parameters = {name: value for name, value in given.items() if value is not None}
     AlternatingLeastSquares(**parameters)
-    if args.half_life is not None:
-        as_duration(args.half_life, "half_life")
-    if args.cap is not None and not args.cap > 0:
-        raise InvalidArgument(f"cap: expected a number above 0; got {args.cap}")
-    for kind, weight in _weights(args).items():
-        if not 0 <= weight < float("inf"):
-            raise InvalidArgument(f"weights: expected a finite number of at least 0 for {kind!r}; got {weight}")
+    check_weighing(_weights(args), args.half_life, args.cap)
     return parameters
 
 
