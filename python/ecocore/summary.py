@@ -150,7 +150,7 @@ def _purchases(events: Events, given: Sequence[str] | None) -> dict[str, int]:
 
 
 def purchase_test(events: Events, given: Sequence[str] | None) -> str:
-    """SQL that is true for an event that is a purchase; ``given`` as ``purchases`` of :meth:`ecocore.Events.summary`."""
+    """SQL that is true for a purchase; ``given`` is ``purchases`` as :meth:`ecocore.Events.summary` takes it."""
     codes = _purchases(events, given).values()
     return f"event IN ({', '.join(map(str, codes))})" if codes else "true"
 
@@ -170,7 +170,12 @@ def summarize(
     count, items = db.run(f"SELECT count(*), count(DISTINCT item) FROM events WHERE {where}")[0]
     if count == 0:
         raise InvalidArgument("events: there are none in this part to summarize")
-    out: dict[str, Any] = {"events": count, "items": items, "report": events.report, "purchases": list(_purchases(events, purchases))}
+    out: dict[str, Any] = {
+        "events": count,
+        "items": items,
+        "report": events.report,
+        "purchases": list(_purchases(events, purchases)),
+    }
     if "event" in events.columns:
         out["event_types"] = events.event_types
     if timed:
