@@ -252,7 +252,8 @@ def tastes(log: Log, items: Items) -> Iterator[tuple[npt.NDArray[np.int32], npt.
                 f" JOIN profile_items i ON i.code = e.item WHERE i.category >= 0 AND {part}"
                 " GROUP BY user, i.category ORDER BY user, i.category"
             )
-            yield found["user"], found["category"], np.asarray(found["interest"])
+            if found["user"].size:
+                yield found["user"], found["category"], np.asarray(found["interest"])
     finally:
         db.unregister("profile_items")
 
