@@ -77,7 +77,8 @@ class Interests:
         """The household's interests that set it apart from all others, as a table."""
         row = self.households.code(household)
         now, habit = self.together[row], self.habit[row]
-        best = np.argsort(-affinity(now, self.popularity), kind="stable")[:n]
+        apart = affinity(now, self.popularity)
+        best = [c for c in np.argsort(-apart, kind="stable")[:n] if apart[c] > 0]
         return table(
             ["category", "interest", "of it: habit", "network", "average", "times average"],
             [
