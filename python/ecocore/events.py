@@ -348,18 +348,24 @@ class Events:
         ids = self.id_map(table)
         return renumber, ids if used.all() else ids.take(np.flatnonzero(used))
 
-    def item_statistics(self, items: IdMap) -> dict[str, npt.NDArray[np.float64]]:
+    def item_statistics(
+        self, items: IdMap, *, purchases: Sequence[str] | None = None
+    ) -> dict[str, npt.NDArray[np.float64]]:
         """What the log tells of each of these items: arrays of float64, one value an item, for features of a model.
 
         ``events``: their number, 0 for an item that the log does not know; with prices ``spend``: the sum paid, and
-        ``price``: the sum paid by the pieces sold for it, NaN where nothing was.
+        ``price``: the sum paid by the pieces sold for it, NaN where nothing was. Only events of the types ``purchases``
+        pay (see :meth:`summary`): a product that was looked at has not been sold.
         """
+        from .summary import purchase_test
+
         priced = "amount" in self.columns or "price" in self.columns
         paid = self._amount() if priced else "NULL"
         pieces = "coalesce(quantity, 1)" if "quantity" in self.columns else "1"
+        sold_line = f"{purchase_test(self, purchases)} AND {paid} IS NOT NULL"
         found = self._db.arrays(
-            f"SELECT item, count(*) AS n, coalesce(sum({paid}), 0)::DOUBLE AS spend,"
-            f" coalesce(sum({pieces}) FILTER ({paid} IS NOT NULL), 0)::DOUBLE AS pieces"
+            f"SELECT item, count(*) AS n, coalesce(sum({paid}) FILTER ({sold_line}), 0)::DOUBLE AS spend,"
+            f" coalesce(sum({pieces}) FILTER ({sold_line}), 0)::DOUBLE AS pieces"
             f" FROM events WHERE {self._where} GROUP BY item ORDER BY item"
         )
         to = items.codes(self.id_map("items"), missing=-1)[found["item"]]
