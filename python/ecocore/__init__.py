@@ -25,6 +25,7 @@ if typing.TYPE_CHECKING:
     from .ids import IdMap
     from .interactions import Interactions
     from .nlu import NLU
+    from .ranking import RankingModel
     from .runtime import build_info, get_num_threads, set_num_threads
     from .sessions import SessionStore
     from .shop import Product, Recommendation, Shop
@@ -45,6 +46,7 @@ _HOMES = {
     "ids": ("IdMap",),
     "interactions": ("Interactions",),
     "nlu": ("NLU",),
+    "ranking": ("RankingModel",),
     "runtime": ("build_info", "get_num_threads", "set_num_threads"),
     "sessions": ("SessionStore",),
     "shop": ("Product", "Recommendation", "Shop"),
@@ -72,6 +74,7 @@ __all__ = [  # noqa: RUF022 - in plain order
     "NotFitted",
     "Popularity",
     "Product",
+    "RankingModel",
     "Recommendation",
     "RepeatPurchases",
     "SessionStore",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["EpochReport", "TrainingReport"]
+__all__ = ["EpochReport", "TrainingReport", "show"]
 
 
 @dataclass(frozen=True)
@@ -88,3 +89,9 @@ def _panel(place: int, title: str, colour: str, values: list[float]) -> str:
         f'<text x="{x0 + width:.0f}" y="{y0 + 16}" text-anchor="end">{len(values)}</text>'
         f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>{dots}'
     )
+
+
+def show(text: str, end: str = "") -> None:
+    """A line of progress on stderr; where that is a terminal, over the line before it that had no end."""
+    start = "\r" if sys.stderr.isatty() else ""
+    print(f"{start}{text:<78}", end=end, file=sys.stderr, flush=True)
