@@ -27,7 +27,7 @@ Array = npt.NDArray[Any]
 KIND = "ranking"  # of the model folder, as train/ranking_export.py writes it
 CONTRACT = 1
 _GRAPHS: dict[GraphName, str] = {"user": "user_tower", "item": "item_tower", "head": "head"}
-_LEAST_ROWS = 4  # that go through a graph at once: a product with fewer rows takes another path, and rounds otherwise
+_LEAST_ROWS = 2  # that go through a graph at once: a product of a single row takes another path on some processors
 
 
 class Ranking(NamedTuple):
