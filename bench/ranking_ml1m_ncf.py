@@ -84,8 +84,8 @@ def show(name: str, metrics: object, seconds: float) -> None:
 def latency(
     model: RankingModel, als: AlternatingLeastSquares, data: Interactions, features: np.ndarray | None, n: int
 ) -> None:
-    """p50 and p99 of ``n`` requests, each of another user, 500 candidates of ALS each; the CPU time of the thread beside
-    the time on the clock, since other work on the machine only stretches the latter."""
+    """p50 and p99 of ``n`` requests, each of another user, 500 candidates of ALS each; the thread's CPU time beside the
+    time on the clock, since other work on the machine only stretches the latter."""
     users = np.random.default_rng(0).permutation(data.shape[0])[:n]
     candidates = [als.recommend(u, data.rows([u]), N=500)[0].astype(np.int64) for u in users]
     times = data.times
