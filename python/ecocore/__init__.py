@@ -26,6 +26,7 @@ if typing.TYPE_CHECKING:
     from .interactions import Interactions
     from .nlu import NLU
     from .profiles import Profile, Profiles
+    from .ranking import RankingModel
     from .runtime import build_info, get_num_threads, set_num_threads
     from .sessions import SessionStore
     from .shop import Product, Recommendation, Shop
@@ -47,6 +48,7 @@ _HOMES = {
     "interactions": ("Interactions",),
     "nlu": ("NLU",),
     "profiles": ("Profile", "Profiles"),
+    "ranking": ("RankingModel",),
     "runtime": ("build_info", "get_num_threads", "set_num_threads"),
     "sessions": ("SessionStore",),
     "shop": ("Product", "Recommendation", "Shop"),
@@ -76,6 +78,7 @@ __all__ = [  # noqa: RUF022 - in plain order
     "Product",
     "Profile",
     "Profiles",
+    "RankingModel",
     "Recommendation",
     "RepeatPurchases",
     "SessionStore",

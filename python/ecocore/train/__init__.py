@@ -25,10 +25,11 @@ _HOME_OF = {
     "TrainingReport": "report",
     "behavior": "behavior_model",
     "nlu": "nlu_model",
+    "ranking": "ranking_training",
     "read_nlu_examples": "nlu_examples",
 }
 
-__all__ = ["EpochReport", "Example", "NluReport", "TrainingReport", "behavior", "nlu", "read_nlu_examples"]
+__all__ = ["EpochReport", "Example", "NluReport", "TrainingReport", "behavior", "nlu", "ranking", "read_nlu_examples"]
 
 
 def __getattr__(name: str) -> Any:

@@ -100,12 +100,12 @@ def behavior(
     as_count(seed, "seed", minimum=0)
     if negatives is not None:
         as_count(negatives, "negatives", minimum=0)
-    _check_range(dropout, "dropout", 0, 1)
-    _check_range(item_dropout, "item_dropout", 0, 1)
-    _check_range(popularity_exponent, "popularity_exponent", 0, 2)
-    _check_range(learning_rate, "learning_rate", 0, 1, open_low=True)
+    check_range(dropout, "dropout", 0, 1)
+    check_range(item_dropout, "item_dropout", 0, 1)
+    check_range(popularity_exponent, "popularity_exponent", 0, 2)
+    check_range(learning_rate, "learning_rate", 0, 1, open_low=True)
     if scale is not None:
-        _check_range(scale, "scale", 0, 1000, open_low=True)
+        check_range(scale, "scale", 0, 1000, open_low=True)
 
     sequences = list(sequences)
     event_types = None if event_types is None else list(event_types)
@@ -185,7 +185,7 @@ def _held_out(
         _check_choice(validation, "validation", ["last"])
         training, held_out = hold_out_last(events)
     elif isinstance(validation, (int, float, np.floating)):
-        _check_range(validation, "validation", 0, 1, open_low=True)
+        check_range(validation, "validation", 0, 1, open_low=True)
         training, held_out = split(events, float(validation))
     else:
         if events.event_types is not None or events.gaps is not None:
@@ -216,7 +216,7 @@ def _check_choice(value: object, name: str, choices: Iterable[str]) -> None:
         raise InvalidArgument(f"{name}: expected {' or '.join(map(repr, names))}; got {value!r}")
 
 
-def _check_range(value: Any, name: str, low: float, high: float, *, open_low: bool = False) -> None:
+def check_range(value: Any, name: str, low: float, high: float, *, open_low: bool = False) -> None:
     number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
     if not number or not (low < value < high or (value == low and not open_low)):
         expected = f"more than {low}" if open_low else f"at least {low}"

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from .data import Batch, Sequences, batches
 from .losses import Loss
 from .model import BehaviorNet
-from .report import EpochReport
+from .report import EpochReport, show
 
 __all__ = ["Plan", "fit", "rank"]
 
@@ -131,7 +131,7 @@ def fit(
                     positions += count
                 if plan.progress and sys.stderr.isatty():  # in a log, a line an epoch is enough
                     mean = loss_sum / max(positions, 1)
-                    _show(f"epoch {epoch}/{plan.epochs}  {100 * done / total:3.0f} %  loss {mean:.4f}")
+                    show(f"epoch {epoch}/{plan.epochs}  {100 * done / total:3.0f} %  loss {mean:.4f}")
             seconds = time.perf_counter() - start
             recall = mrr = None
             if held_out is not None:
@@ -139,7 +139,7 @@ def fit(
                 recall, mrr = _metrics(ranks, plan.k)
             history.append(EpochReport(epoch, loss_sum / max(positions, 1), recall, mrr, seconds))
             if plan.progress:
-                _show(str(history[-1]), end="\n")
+                show(str(history[-1]), end="\n")
             if mrr is not None:
                 if mrr > best:
                     best, best_state = mrr, _snapshot(net)
@@ -148,7 +148,7 @@ def fit(
     except KeyboardInterrupt:
         interrupted = True
         if plan.progress:
-            _show("interrupted; the best model so far is kept", end="\n")
+            show("interrupted; the best model so far is kept", end="\n")
     if best_state is not None:
         _restore(net, best_state)
     net.eval()
@@ -250,8 +250,3 @@ def _restore(net: BehaviorNet, state: tuple[dict[str, Tensor], Tensor, Tensor, T
     net.load_state_dict(weights)
     for table, values in ((net.items, items), (net.outputs, outputs), (net.bias, bias)):
         table.copy_(values)
-
-
-def _show(text: str, end: str = "") -> None:
-    start = "\r" if sys.stderr.isatty() else ""
-    print(f"{start}{text:<78}", end=end, file=sys.stderr, flush=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import svg
 
-__all__ = ["EpochReport", "TrainingReport"]
+__all__ = ["EpochReport", "TrainingReport", "show"]
 
 
 @dataclass(frozen=True)
@@ -62,3 +63,9 @@ class TrainingReport:
         panels = [svg.line_panel(i, *curve) for i, curve in enumerate(curves)]
         label = ", ".join(title for title, _, _ in curves) + " by epoch"
         return svg.document(320 * len(panels), 240, "".join(panels), label, background="white") + "\n"
+
+
+def show(text: str, end: str = "") -> None:
+    """A line of progress on stderr; where that is a terminal, over the line before it that had no end."""
+    start = "\r" if sys.stderr.isatty() else ""
+    print(f"{start}{text:<78}", end=end, file=sys.stderr, flush=True)
