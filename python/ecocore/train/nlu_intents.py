@@ -25,7 +25,7 @@ class IntentOptions:
     hidden: int = 128  #: units of one member
     members: int = 3  #: models that differ in their seed, averaged; at run time they are one wide model
     rank: int = 96  #: columns of the stored table, which the wide model is compressed to
-    epochs: int = 15
+    epochs: int | None = None  #: None: 25 below 5,000 examples, else 15
     batch: int = 32
     table_rate: float = 0.1  #: AdaGrad rates; both fall linearly to zero
     dense_rate: float = 0.02
@@ -105,7 +105,8 @@ def fit_intents(
         )
 
     training = _core.IntentTraining()
-    training.hidden, training.epochs, training.batch = options.hidden, options.epochs, options.batch
+    training.hidden, training.batch = options.hidden, options.batch
+    training.epochs = options.epochs or (25 if len(texts) < 5_000 else 15)
     training.table_rate, training.dense_rate = options.table_rate, options.dense_rate
     training.ngram_dropout, training.hidden_dropout = options.ngram_dropout, options.hidden_dropout
     training.smoothing, training.seed = options.smoothing, options.seed * 1000

