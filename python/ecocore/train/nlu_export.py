@@ -73,13 +73,15 @@ def intent_graph(
             default_int64=unknown,
         )
         missing = g.add("Cast", g.add("Equal", row, g.constant(np.int64(unknown))), to=TensorProto.FLOAT)
-        size = g.add("Max", g.add("Cast", g.add("Shape", row), to=TensorProto.FLOAT), g.constant(np.float32([1])))
+        size = g.add(
+            "Max", g.add("Cast", g.add("Shape", row), to=TensorProto.FLOAT), g.constant(np.array([1], np.float32))
+        )
         unseen.append(g.add("Div", g.add("ReduceSum", missing, keepdims=1), size))
         rows.append(row)
-        group_of.append(g.add("Expand", g.constant(np.int64([seed])), g.add("Shape", row)))
+        group_of.append(g.add("Expand", g.constant(np.array([seed], np.int64)), g.add("Shape", row)))
     # A last unknown one, so that nothing below meets an empty tensor.
-    all_rows = g.add("Concat", *rows, g.constant(np.int64([unknown])), axis=0)
-    all_groups = g.add("Concat", *group_of, g.constant(np.int64([0])), axis=0)
+    all_rows = g.add("Concat", *rows, g.constant(np.array([unknown], np.int64)), axis=0)
+    all_groups = g.add("Concat", *group_of, g.constant(np.array([0], np.int64)), axis=0)
     row, first, _, count = g.add_many("Unique", [all_rows], 4, sorted=1)
     group = g.add("Gather", all_groups, first)
 
@@ -87,7 +89,9 @@ def intent_graph(
     repeats = g.add("Log", g.add("Cast", count, to=TensorProto.FLOAT))
     weight = g.add("Mul", g.add("Add", repeats, g.constant(np.float32(1))), g.add("Gather", g.constant(idf), row))
     member = g.add(
-        "Equal", g.add("Unsqueeze", group, g.constant(np.int64([0]))), g.constant(np.arange(len(groups))[:, None])
+        "Equal",
+        g.add("Unsqueeze", group, g.constant(np.array([0], np.int64))),
+        g.constant(np.arange(len(groups))[:, None]),
     )
     member = g.add("Cast", member, to=TensorProto.FLOAT)  # [groups, rows]
     length = g.add("Sqrt", g.add("MatMul", member, g.add("Mul", weight, weight)))
@@ -107,8 +111,8 @@ def intent_graph(
     )
 
     z = g.add("Cast", logits, to=TensorProto.DOUBLE)
-    two = g.constant(np.int64([2]))
-    padded = z if len(intents) > 1 else g.add("Concat", z, g.constant(np.float64([0])), axis=0)
+    two = g.constant(np.array([2], np.int64))
+    padded = z if len(intents) > 1 else g.add("Concat", z, g.constant(np.array([0], np.float64)), axis=0)
     top, _ = g.add_many("TopK", [padded, two], 2)
     best, second = g.add_many("Split", [top], 2, axis=0)
     signals = g.add(

