@@ -34,7 +34,9 @@ KIND = "nlu"
 INTENT_ARRAYS = ("keys", "idf", "codes", "scales", "projection", "bias", "output", "output_bias")
 Float = npt.NDArray[np.float32]
 
-_RULE_SCORE, _LOOKUP_SCORE = 0.9, 0.95
+#: A rule yields to a tag that is likelier than not: the tagger learned what rules find and which names that has. A
+#: lookup list does not: it may be newer than the tagger.
+_RULE_SCORE, _LOOKUP_SCORE = 0.5, 0.95
 _NEAREST = 3
 _OUTCOMES: tuple[Outcome, ...] = ("sure", "ask", "out_of_scope")  # as the core numbers them
 

@@ -3,6 +3,7 @@ overlap."""
 
 from __future__ import annotations
 
+import math
 import threading
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -85,7 +86,10 @@ class Tagger:
         vectors = self._table.vectors(prepared, [hints(f) for f in found])
         names = self.slots
         return [
-            [Find(own[a][0], own[b - 1][1], names[slot], "", "model", chance) for slot, a, b, chance in spans]
+            [
+                Find(own[a][0], own[b - 1][1], names[slot], "", "model", math.exp(log_chance))
+                for slot, a, b, log_chance in spans
+            ]
             for own, spans in zip(tokens, _core.decode_bio(self._emissions(vectors)), strict=True)
         ]
 

@@ -243,6 +243,26 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
         NLU.load(tmp_path)
 
 
+def test_a_learned_name_for_what_a_rule_finds_wins(tmp_path):
+    examples = []
+    for i in range(40):
+        for form, intent, name in (
+            ("show me invoice #{}", "invoice", "invoice_id"),
+            ("download the bill #{} please", "invoice", "invoice_id"),
+            ("where is order #{}", "order", "order_id"),
+        ):
+            number = str(10_000 + 37 * i)
+            at = form.index("#")
+            slot = {"name": name, "start": at, "end": at + 1 + len(number)}
+            examples.append({"text": form.format(number), "intent": intent, "slots": [slot]})
+    quick = SlotOptions(dimensions=24, hidden=24, min_steps=200)
+    train_nlu(examples, out=tmp_path / "m", encoder=None, intent_options=QUICK, slot_options=quick)
+    model = NLU.load(tmp_path / "m")
+    assert {s.name: s.value for s in model.parse("show me invoice #77777").slots} == {"invoice_id": "#77777"}
+    assert {s.name: s.value for s in model.parse("where is order #77777").slots} == {"order_id": "#77777"}
+    assert all(0.5 < s.score <= 1 for s in model.parse("show me invoice #77777").slots)
+
+
 def test_learns_slots(tmp_path):
     pytest.importorskip("torch", reason="PyTorch is not installed")
     pytest.importorskip("onnx", reason="onnx is not installed")
@@ -267,6 +287,7 @@ def test_learns_slots(tmp_path):
     text = "Ship it to New York"
     parse = model.parse(text)
     assert [(s.name, s.value, s.source) for s in parse.slots] == [("city", "New York", "model")]
+    assert 0.5 < parse.slots[0].score <= 1
     assert model.parse("送到上海").slot("city").value == "上海"
     texts = [e["text"] for e in examples] + [text, "", "today"]
     assert model.parse_many(texts) == [model.parse(t) for t in texts]
