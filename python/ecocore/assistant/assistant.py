@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import random
 import re
 import secrets
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..arrays import describe
+from ..arrays import as_count, describe
 from ..errors import FormatError, InvalidArgument
 from ..starter import FOLDER, read_json
 from .dialogue import Frame, State, StateStore, correction, follow_up, yes_or_no
@@ -28,15 +29,19 @@ from .values import Value, ValueFinder
 
 __all__ = ["Assistant", "Entry", "Handoff", "Recorder", "Reply"]
 
+_LOG = logging.getLogger("ecocore.assistant")
 _FAQ_ENOUGH = 0.38
 """Cosine from which an FAQ entry answers a question that no intent covers (see tests/assistant/test_faq.py)."""
 _OFFERED = 3  # intents in a question back, at most
 _PATIENCE = 2  # turns without an answer, or angry ones, before a person takes over
 _ANGER = re.compile(
     r"\b(?:shit\w*|fuck\w*|damn|stupid|idiots?|useless|ridiculous|worst|scam\w*|wtf|bullshit|hell)\b"
-    r"|垃圾|骗子|滚|妈的|气死|破店|差评|傻|废物|有病"
+    r"|垃圾|骗子|滚(?![筒动轮珠])|妈的|气死|破店|差评|傻|废物|有病"
 )
-_LETTER = re.compile(r"[(（]?([a-c1-3])[)）.]?|(first|second|third)(?: one)?|第([一二三])个?", re.IGNORECASE)
+_A_PERSON = ("human",)
+_LETTER = re.compile(
+    r"(?:option |选)?[(（]?([a-c1-3])[)）.]?(?:吧)?|(?:the )?(first|second|third)(?: one)?|第([一二三])个?", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,8 @@ class Reply:
 @dataclass(frozen=True)
 class Entry:
     """What is logged of a reply; texts are masked. ``actions`` and ``variants`` hold the alternatives with the
-    probability that each had of being taken."""
+    probability that each had of being taken. ``context``: the conversation decided (a yes, a missing value, a choice,
+    a correction), not this text by itself, so that the text teaches nothing about intents."""
 
     id: str
     at: float
@@ -92,6 +98,7 @@ class Entry:
     evidence: tuple[tuple[str, str, str], ...]
     handoff: str | None
     follows: str
+    context: bool = False
 
 
 class Recorder(Protocol):
@@ -123,6 +130,7 @@ class _Turn:
     outcome: str
     action: str = ""
     actions: dict[str, float] = field(default_factory=dict)
+    context: bool = False  # the conversation decided, not this text by itself
 
 
 class Assistant:
@@ -167,6 +175,9 @@ class Assistant:
     ) -> None:
         if language not in ("en", "zh"):
             raise InvalidArgument(f"language: expected 'en' or 'zh'; got {describe(language)}")
+        max_users = as_count(max_users, "max_users", minimum=1)
+        if not expiry > 0:
+            raise InvalidArgument(f"expiry: expected seconds above 0; got {describe(expiry)}")
         if not 0.0 <= exploration <= 1.0:
             raise InvalidArgument(f"exploration: expected a share from 0 to 1; got {describe(exploration)}")
         folder = Path(folder)
@@ -251,14 +262,17 @@ class Assistant:
             turn = _Turn(user, text, parse, values, today, parse.intent, parse.outcome)
             try:
                 draft = self._decide(turn, state)
-            except Exception:
-                # The shop's own system failed. The customer gets an answer, the frame stays for another try.
+            except Exception as error:
+                # The shop's own system failed. The customer gets an answer, the frame stays for another try. The
+                # message of the error may hold personal data; its kind and place do not.
+                _LOG.warning("no look-up for intent %r: %s%s", turn.intent, type(error).__name__, _place(error))
+                turn.action, turn.actions, turn.context = "trouble", {"trouble": 1.0}, True
                 draft = Draft("say.trouble")
             return self._answer(turn, state, draft)
 
     def _decide(self, turn: _Turn, state: State) -> Draft:
         if not turn.text:
-            turn.outcome = "ask"
+            turn.outcome, turn.context = "ask", True
             return Draft("say.empty")
         angry = bool(_ANGER.search(turn.text.lower()))
         state.anger = state.anger + 1 if angry else 0
@@ -266,7 +280,7 @@ class Assistant:
         if draft is None:
             draft = self._begin(turn, state)
         if state.anger >= _PATIENCE and draft.handoff is None:
-            state.anger = 0
+            state.anger, turn.context = 0, True
             draft = self._policy.hand_off("complaint")
         if draft.handoff is not None:
             state.no_match = 0
@@ -275,20 +289,16 @@ class Assistant:
     def _continue(self, turn: _Turn, state: State) -> Draft | None:
         """The turn as a part of what is going on: a choice, a yes, a missing value, a correction. None: it is not."""
         if state.choices:
-            chosen = _choice(turn.text, state.choices, self._policy)
-            choices, asked = state.choices, state.asked_text
-            state.choices = ()
+            choices, asked = state.choices, state.asked
+            state.choices, state.asked = (), []
+            chosen = _choice(turn.text, choices, self._policy)
+            if chosen is None and len(choices) == 1 and yes_or_no(turn.text):
+                chosen = choices[0]
             if chosen is not None:
-                if self._recorder is not None and state.last_reply:
+                if self._recorder is not None and state.last_reply and choices != _A_PERSON:
                     self._recorder.chosen(state.last_reply, chosen)
-                values = self._finder.find(asked, turn.today)
-                turn.intent, turn.outcome = chosen, "sure"
-                return self._act(turn, state, self._frame(chosen, values, state, turn))
-            if yes_or_no(turn.text) and len(choices) == 1:
-                turn.intent, turn.outcome = choices[0], "sure"
-                return self._act(
-                    turn, state, self._frame(choices[0], self._finder.find(asked, turn.today), state, turn)
-                )
+                turn.intent, turn.outcome, turn.context = chosen, "sure", True
+                return self._act(turn, state, self._frame(chosen, asked, state, turn))
         frame = state.frame
         if frame is None or frame.intent not in self._policy.intents:
             return None
@@ -296,21 +306,20 @@ class Assistant:
             answer = yes_or_no(turn.text)
             if answer is None and turn.outcome == "sure" and turn.intent in ("affirm", "deny") and not turn.values:
                 answer = turn.intent == "affirm"
+            if answer is False and turn.intent == frame.intent and turn.outcome == "sure":
+                answer = None  # "cancel", when asked whether to cancel an order, is no plain no
             if answer is not None:
-                turn.intent, turn.outcome = frame.intent, "sure"
-                frame.awaiting = None
-                if answer:
-                    draft = self._policy.confirmed(turn.user, frame)
-                    state.frame = None
-                    return draft
+                turn.intent, turn.outcome, turn.context = frame.intent, "sure", True
+                draft = self._policy.confirmed(turn.user, frame) if answer else Draft("request.dropped")
                 state.frame = None
-                return Draft("request.dropped")
+                return draft
         changed = correction(turn.text, turn.values, frame)
         if changed is None and frame.awaiting and frame.awaiting != "confirm":
             changed = self._filled(turn, frame)
         if changed is None and follow_up(turn.text, turn.values, frame):
-            changed = {v.slot: v.value for v in turn.values}
-            if frame.awaiting is None and set(changed) == {"order_id"} and "order_id" not in frame.slots:
+            takes = self._policy.takes(frame.intent)
+            changed = {v.slot: v.value for v in turn.values if v.slot in takes} or None
+            if changed is not None and frame.awaiting is None and set(changed) == {"order_id"} and "order_id" not in frame.slots:
                 changed = None
         if changed is None:
             return None
@@ -320,7 +329,7 @@ class Assistant:
             else:
                 frame.slots[slot] = value
         _limit(frame, turn.values)
-        turn.intent, turn.outcome = frame.intent, "sure"
+        turn.intent, turn.outcome, turn.context = frame.intent, "sure", True
         frame.slots["today"] = turn.today
         return self._act(turn, state, frame)
 
@@ -357,7 +366,7 @@ class Assistant:
             if turn.action == "ask":
                 state.frame = None
                 state.choices = tuple(name for name, _ in candidates)
-                state.asked_text = turn.text
+                state.asked = turn.values
                 return self._policy.choices(state.choices)
             turn.intent = turn.action
         else:
@@ -383,9 +392,13 @@ class Assistant:
             turn.action, turn.actions = f"faq:{best.key}", {f"faq:{best.key}": 1.0}
             return Draft("", {"policy": self._policy.values}, faq=best.key)
         turn.action, turn.actions = "out_of_scope", {"out_of_scope": 1.0}
+        if state.frame is not None and state.frame.awaiting == "confirm":
+            state.frame = None  # a later "yes" would be to what is said now, not to a request that was passed over
         state.no_match += 1
         if state.no_match >= _PATIENCE:
             return self._policy.hand_off("no_match")
+        if "human" in self._policy.intents:
+            state.choices, state.asked = _A_PERSON, []  # "or shall I bring in a colleague?" "yes"
         return Draft("say.no_match")
 
     def _frame(self, intent: str, values: Sequence[Value], state: State, turn: _Turn) -> Frame:
@@ -419,6 +432,9 @@ class Assistant:
         template, variant, variants, rendered = self._words(draft, language)
         handoff = None
         spans = [(v.start, v.end, "address") for v in turn.values if v.slot == "address"]
+        secret = state.frame.slots.get("address") if state.frame is not None else None
+        if secret and (at := turn.text.find(secret)) >= 0:
+            spans.append((at, at + len(secret), "address"))
         masked = mask(turn.text, spans)
         if draft.handoff is not None:
             handoff = Handoff(draft.handoff, self._summary(draft.handoff, state, masked))
@@ -428,7 +444,6 @@ class Assistant:
             tuple(rendered.evidence), handoff,
             tuple(item.key for item in items.value) if items is not None and template.startswith("recommend.") else (),
         )  # fmt: skip
-        secret = state.frame.slots.get("address") if state.frame is not None else None
         answer = mask(rendered.text.replace(secret, "[address]") if secret else rendered.text)
         if self._recorder is not None:
             stored = self._recorder.record(
@@ -449,16 +464,16 @@ class Assistant:
                     variant,
                     variants,
                     answer,
-                    tuple((e.source, e.key, "[user]" if e.source == "user" else str(e.value)) for e in reply.evidence),
+                    tuple((e.source, e.key, "[user]" if e.source == "user" else mask(str(e.value))) for e in reply.evidence),
                     draft.handoff,
                     state.last_reply,
+                    turn.context,
                 )
             )
             if not stored:
                 reply = _unlogged(reply)
-        state.turns += [("user", masked), ("assistant", answer)]
+        state.remember(masked, answer)
         state.last_reply = reply.id if reply.logged else ""
-        state.last_text, state.last_intent = masked, turn.intent
         return reply
 
     def _words(self, draft: Draft, language: str) -> tuple[str, int, tuple[float, ...], Rendered]:
@@ -503,6 +518,13 @@ def _user(user: object) -> str:
     return user
 
 
+def _place(error: BaseException) -> str:
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return f" in {last.tb_frame.f_code.co_qualname}, line {last.tb_lineno}" if last is not None else ""
+
+
 def _plain(value: Any) -> str:
     return "+".join(value) if isinstance(value, tuple) else mask(str(value))
 
@@ -514,7 +536,7 @@ def _pair(values: Sequence[Value]) -> tuple[str, ...]:
 def _limit(frame: Frame, values: Sequence[Value]) -> None:
     for v in values:
         if v.slot == "amount":
-            frame.bound = v.bound
+            frame.bound, frame.currency = v.bound, v.currency
 
 
 def _choice(text: str, choices: Sequence[str], policy: Policy) -> str | None:

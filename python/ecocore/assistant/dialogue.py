@@ -15,6 +15,7 @@ from .values import Value, without
 __all__ = ["Frame", "State", "StateStore", "correction", "follow_up", "yes_or_no"]
 
 _TURNS = 12  # what a hand-off shows of the conversation
+_SHOWN = 300  # characters of each of them
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Frame:
     slots: dict[str, Any] = field(default_factory=dict)
     awaiting: str | None = None  # a slot, or "confirm"
     bound: str = ""  # how slots["amount"] limits
+    currency: str = ""  # of slots["amount"], where it was named
 
 
 @dataclass
@@ -34,15 +36,21 @@ class State:
     language: str
     frame: Frame | None = None
     choices: tuple[str, ...] = ()  # the intents that were offered
-    asked_text: str = ""  # the text that they were offered for
+    asked: list[Value] = field(default_factory=list)  # what was found in the text that they were offered for
     recent: dict[str, Any] = field(default_factory=dict)  # order_id and product that were last spoken of
     no_match: int = 0
     anger: int = 0
     turns: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=_TURNS))
     last_reply: str = ""
-    last_text: str = ""  # masked
-    last_intent: str = ""
     last_at: float = 0.0
+
+    def remember(self, user: str, assistant: str) -> None:
+        """Keeps what was said (masked), each text in a bounded length: the memory of all users is bounded by it."""
+        self.turns += [("user", _short(user)), ("assistant", _short(assistant))]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
 class StateStore:
@@ -73,7 +81,7 @@ class StateStore:
                 entry = self._states.get(user)
                 if entry is None:
                     entry = self._states[user] = (State(self._language), threading.Lock())
-                    while len(self._states) > self._limit:
+                    while len(self._states) > self._limit or self._oldest_is_over():
                         self._states.popitem(last=False)
                 self._states.move_to_end(user)
             state, lock = entry
@@ -89,6 +97,10 @@ class StateStore:
                 yield state
                 state.last_at = now
                 return
+
+    def _oldest_is_over(self) -> bool:
+        state, lock = next(iter(self._states.values()))
+        return not lock.locked() and 0 < state.last_at < self._clock() - self._expiry
 
     def forget(self, user: str) -> None:
         """Drops what is remembered of a user."""
@@ -117,7 +129,7 @@ def correction(text: str, values: Sequence[Value], frame: Frame) -> dict[str, An
     """
     lower = text.lower()
     changed: dict[str, Any] = {}
-    for slot in {v.slot for v in values}:
+    for slot in dict.fromkeys(v.slot for v in values):
         if slot not in frame.slots and slot != frame.awaiting:
             continue
         meant = [v.value for v in values if v.slot == slot and not v.negated]
@@ -141,15 +153,21 @@ def _rest(text: str, values: Sequence[Value]) -> int:
     return len(re.sub(r"[\W_]+", "", _FILLER.sub("", without(text, values).lower())))
 
 
-_YES_WORDS = """yes|y|yeah|yep|yup|sure|ok|okay|correct|right|exactly|go ahead|do it|yes please|please do|of course|
+_YES_WORDS = """yes|y|yeah|yep|yup|sure|ok|okay|correct|right|exactly|go ahead|do it|do|yes do|of course|yes that's right|
 that's right|sounds good|是|是的|对|对的|好|好的|可以|行|嗯|嗯嗯|确定|确认|没错|没问题|要|好吧|好啊|ok的|可以的|行的"""
-_NO_WORDS = """no|n|nope|nah|not|stop|cancel|never|don't|no thanks|no thank you|not that|never mind|leave it|
+_NO_WORDS = """no|n|nope|nah|not|stop|cancel|never|don't|not that|never mind|leave it|
 不|不是|不用|不要|不了|不对|算了|别|不行|不用了|不要了|先不用|取消|否"""
 _YES = frozenset(_YES_WORDS.replace("\n", "").split("|"))
 _NO = frozenset(_NO_WORDS.replace("\n", "").split("|"))
 
 
+_POLITE = re.compile(r"\b(?:please|thanks|thank you)\b|谢谢|麻烦了?|请")
+
+
 def yes_or_no(text: str) -> bool | None:
     """True for a plain yes, False for a plain no, None for anything else."""
-    plain = re.sub(r"[\s,.!?。，！？~]+", " ", text.lower()).strip()
-    return True if plain in _YES else False if plain in _NO else None
+    for said in (text.lower(), _POLITE.sub(" ", text.lower())):
+        plain = re.sub(r"[\s,.!?。，！？~]+", " ", said).strip()
+        if plain in _YES or plain in _NO:
+            return plain in _YES
+    return None
