@@ -40,7 +40,8 @@ _ANGER = re.compile(
 )
 _A_PERSON = ("human",)
 _LETTER = re.compile(
-    r"(?:option |选)?[(（]?([a-c1-3])[)）.]?(?:吧)?|(?:the )?(first|second|third)(?: one)?|第([一二三])个?", re.IGNORECASE
+    r"(?:option |选)?[(（]?([a-c1-3])[)）.]?(?:吧)?|(?:the )?(first|second|third)(?: one)?|第([一二三])个?",
+    re.IGNORECASE,
 )
 
 
@@ -319,7 +320,12 @@ class Assistant:
         if changed is None and follow_up(turn.text, turn.values, frame):
             takes = self._policy.takes(frame.intent)
             changed = {v.slot: v.value for v in turn.values if v.slot in takes} or None
-            if changed is not None and frame.awaiting is None and set(changed) == {"order_id"} and "order_id" not in frame.slots:
+            if (
+                changed is not None
+                and frame.awaiting is None
+                and set(changed) == {"order_id"}
+                and "order_id" not in frame.slots
+            ):
                 changed = None
         if changed is None:
             return None
@@ -464,7 +470,10 @@ class Assistant:
                     variant,
                     variants,
                     answer,
-                    tuple((e.source, e.key, "[user]" if e.source == "user" else mask(str(e.value))) for e in reply.evidence),
+                    tuple(
+                        (e.source, e.key, "[user]" if e.source == "user" else mask(str(e.value)))
+                        for e in reply.evidence
+                    ),
                     draft.handoff,
                     state.last_reply,
                     turn.context,

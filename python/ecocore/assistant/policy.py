@@ -252,7 +252,9 @@ class Policy:
             return Draft("product.not_found", {}, "product")
         named = [p for p in (self._backend.product(i) for i in (ids or ())[:_ORDERS]) if p is not None]
         if len(named) > 1:
-            return Draft("ask.which_product", {"products": Fact("catalogue", "names", [self._view(p) for p in named])}, "product")
+            return Draft(
+                "ask.which_product", {"products": Fact("catalogue", "names", [self._view(p) for p in named])}, "product"
+            )
         return Draft("ask.product", {}, "product")
 
     def _price(self, user: str, frame: Frame, state: State) -> Draft:

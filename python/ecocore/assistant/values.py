@@ -67,7 +67,9 @@ _CURRENCIES = {
     "GBP": re.compile(r"£|pound|英镑"), "CNY": re.compile(r"yuan|rmb|cny|人民币"),
 }  # fmt: skip
 """What names a currency. ¥, 元 and 块 name the shop's own."""
-_POINTING = re.compile(r"\b(?:it|this|that|these|those|one|ones|item|product|thing|stuff|something|anything)\b|[这那哪]|东西|商品|产品")
+_POINTING = re.compile(
+    r"\b(?:it|this|that|these|those|one|ones|item|product|thing|stuff|something|anything)\b|[这那哪]|东西|商品|产品"
+)
 _LETTER_SIZE = re.compile(r"(?<![A-Za-z0-9'’&.-])(XXL|2XL|XL|XS|S|M|L)(?![A-Za-z0-9'’&-])")
 _LOWER_SIZE = re.compile(r"\bsize\s+(xxl|2xl|xl|xs|s|m|l)\b|^(?:in\s+)?(xxl|2xl|xl|xs|s|m|l)[.!?]?$")
 _NUMBER_SIZE = re.compile(r"\bsize\s+(3[5-9]|4[0-9])\b|(?<!\d)(3[5-9]|4[0-9])\s?[码号]|^(3[5-9]|4[0-9])[.!?]?$")

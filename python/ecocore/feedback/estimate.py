@@ -113,9 +113,7 @@ def estimate(
     return Estimate(ips, snips, doubly, logged, gain, n, effective)
 
 
-def _bootstrap(
-    columns: _F64, groups: Sequence[object] | None, resamples: int, random: np.random.Generator
-) -> _F64:
+def _bootstrap(columns: _F64, groups: Sequence[object] | None, resamples: int, random: np.random.Generator) -> _F64:
     """Means of each column over resampled rows or groups, (columns, resamples), in the memory of a few rows of draws."""
     sums = np.concatenate([columns, np.ones((1, columns.shape[1]))])
     if groups is not None:

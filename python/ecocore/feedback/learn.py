@@ -228,9 +228,7 @@ def _estimate(candidate: NLU, current: NLU, rated: Sequence[Record], seed: int) 
     rewards = np.array([r.reward for r in rated], np.float64)
     actions = [_taken(r.action) for r in rated]
     half = [zlib.crc32(r.user.encode()) % 2 for r in rated]
-    fitted = [
-        _means([(a, x) for a, x, h in zip(actions, rewards, half, strict=True) if h != part]) for part in (0, 1)
-    ]
+    fitted = [_means([(a, x) for a, x, h in zip(actions, rewards, half, strict=True) if h != part]) for part in (0, 1)]
 
     def policy(nlu: NLU) -> tuple[list[float], list[float]]:
         wanted = [_action(nlu, r.text) for r in rated]
