@@ -30,6 +30,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import scipy.sparse as sp
@@ -38,6 +39,7 @@ from ecocore.feedback import Record, estimate, lessons
 from ecocore.starter import Example
 
 START, NOISE = 5, 0.2
+ROUNDS = 2  # trainings on the same log, the second one's lessons judged by the first
 SHARPNESS = 25.0  # of the centroid head: its mean confidence is then near its accuracy
 Probabilities = Callable[[list[str]], tuple[list[str], np.ndarray]]
 
@@ -84,24 +86,53 @@ def centroid_learner(examples: list[Example]) -> Probabilities:
 
 
 def nlu_learner(examples: list[Example]) -> Probabilities:
-    """``ecocore.train.nlu``, as a shop would train."""
+    """``ecocore.train.nlu``, intents only and small, so that many retrainings take minutes: one member of 64 units, no
+    encoder, and fewer epochs the more examples there are."""
     import ecocore
     from ecocore import train
+    from ecocore.train.nlu_intents import IntentOptions
 
+    n = len(examples)
+    options = IntentOptions(members=1, hidden=64, epochs=15 if n < 3000 else 8 if n < 8000 else 5)
     with tempfile.TemporaryDirectory() as folder:
-        train.nlu([e._asdict() for e in examples], out=os.path.join(folder, "nlu"))
-        model = ecocore.NLU.load(os.path.join(folder, "nlu"))
+        path = os.path.join(folder, "nlu")
+        train.nlu([(e.text, e.intent) for e in examples], out=path, encoder=None, intent_options=options)
+        model = ecocore.NLU.load(path)
     names = sorted({e.intent for e in examples})
     code = {n: i for i, n in enumerate(names)}
 
     def probabilities(texts: list[str]) -> tuple[list[str], np.ndarray]:
         p = np.full((len(texts), len(names)), 1e-6)
-        for i, text in enumerate(texts):
-            for name, value in model.parse(text).intents:
-                p[i, code[name]] = value
+        for i, parse in enumerate(model.parse_many(texts)):
+            total = sum(value for _, value in parse.intents) or 1.0
+            for name, value in parse.intents:  # in scope, as every sentence of this stream is
+                p[i, code[name]] += value / max(total, parse.in_scope)
         return names, p / p.sum(1, keepdims=True)
 
     return probabilities
+
+
+class Judge:
+    """What a model says of the texts of a log, as ``lessons`` asks for it."""
+
+    def __init__(self, model: Probabilities, texts: list[str]) -> None:
+        names, p = model(texts)
+        top = np.argsort(-p, axis=1)[:, :5]
+        self.intents = {
+            t: tuple((names[j], float(p[i, j])) for j in row) for i, (t, row) in enumerate(zip(texts, top, strict=True))
+        }
+
+    def parse(self, text: str) -> SimpleNamespace:
+        return SimpleNamespace(intents=self.intents[text])
+
+
+def policy(p: np.ndarray) -> np.ndarray:
+    """The best intent, but in one turn of ten one drawn by its probability: the log then holds propensities that are not
+    all one, which what comes next is estimated from. More of that taught less: a thumb on an unlikely intent is
+    nearly always down."""
+    q = 0.1 * p / p.sum(1, keepdims=True)
+    q[np.arange(len(q)), p.argmax(1)] += 0.9
+    return q
 
 
 def accuracy(model: Probabilities, test: list[Example]) -> float:
@@ -131,6 +162,7 @@ def stream(
     mode: str,
     adversaries: float = 0.0,
     told: float = 0.0,
+    certainty: float = 0.3,
     probe: Callable[[Probabilities], object] | None = None,
 ) -> tuple[list[tuple[int, object]], list[tuple[float, float, float, float, float]]]:
     """(events seen, accuracy) along the stream, and for each retraining (logged value, DR, its bounds, true value)."""
@@ -144,9 +176,9 @@ def stream(
     for begin in range(0, len(events), every):
         batch = events[begin : begin + every]
         names, p = model([e.text for e in batch])
+        chances = policy(p)
         for i, e in enumerate(batch):
-            # Drawn from the sharpened distribution, so that the log holds propensities that are not all one.
-            q = p[i] ** 3 / (p[i] ** 3).sum()
+            q = chances[i]
             k = random_.choices(range(len(names)), q)[0]
             user = f"u{random_.randrange(1000)}"
             right = names[k] == e.intent
@@ -163,10 +195,13 @@ def stream(
             curve.append((begin + len(batch), curve[0][1]))
             continue
         if mode == "labels":
-            learnt += batch
+            before, model = model, learner([*start, *(learnt := [*learnt, *batch])])
         else:
-            learnt = lessons(rows, per_user=10**9, thumbs=True, noise=NOISE, certainty=0.75)
-        before, model = model, learner([*start, *learnt])
+            before = model
+            for _ in range(ROUNDS):  # as ecocore.feedback.retrain does it
+                judge = Judge(model, [r.text for r in rows])
+                learnt = lessons(rows, per_user=10**9, thumbs=True, noise=NOISE, certainty=certainty, model=judge)
+                model = learner([*start, *learnt])
         curve.append((begin + len(batch), probe(model)))
         if mode == "thumbs" and not told and begin + every < len(events):
             estimates.append(judge_next(before, model, events[begin + every : begin + 2 * every], random_))
@@ -178,7 +213,7 @@ def judge_next(before: Probabilities, after: Probabilities, batch: list[Example]
     names, p = before([e.text for e in batch])
     code = {n: i for i, n in enumerate(names)}
     new_names, new = after([e.text for e in batch])
-    q = p**3 / (p**3).sum(1, keepdims=True)
+    q = policy(p)
     taken = [random_.choices(range(len(names)), row)[0] for row in q]
     wanted = [code.get(new_names[j], -1) for j in new.argmax(1)]
     reward = np.array([float(names[k] == e.intent) for k, e in zip(taken, batch, strict=True)])
@@ -194,7 +229,7 @@ def main() -> None:
     parser.add_argument("--data", default=os.environ.get("ECOCORE_DATA", "../shared/data"))
     parser.add_argument("--learner", choices=("centroid", "nlu"), default="centroid")
     parser.add_argument("--events", type=int, default=14_000)
-    parser.add_argument("--every", type=int, default=2_000)
+    parser.add_argument("--every", type=int, default=3_500)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     with gzip.open(Path(args.data) / "clinc150" / "data_full.json.gz", "rt", encoding="utf-8") as file:

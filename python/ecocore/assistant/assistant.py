@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from ..arrays import as_count, describe
 from ..errors import FormatError, InvalidArgument
 from ..starter import FOLDER, read_json
-from .dialogue import Frame, State, StateStore, correction, follow_up, yes_or_no
+from .dialogue import Frame, State, StateStore, correction, follow_up, pointed_at, yes_or_no
 from .evidence import Evidence, unbacked
 from .faq import FaqIndex
 from .language import clean, detect
@@ -38,6 +38,7 @@ _ANGER = re.compile(
     r"\b(?:shit\w*|fuck\w*|damn|stupid|idiots?|useless|ridiculous|worst|scam\w*|wtf|bullshit|hell)\b"
     r"|垃圾|骗子|滚(?![筒动轮珠])|妈的|气死|破店|差评|傻|废物|有病"
 )
+_LISTS = {"orders": "order_id", "items": "product", "products": "product"}  # facts that are lists, and of what
 _A_PERSON = ("human",)
 _LETTER = re.compile(
     r"(?:option |选)?[(（]?([a-c1-3])[)）.]?(?:吧)?|(?:the )?(first|second|third)(?: one)?|第([一二三])个?",
@@ -260,6 +261,8 @@ class Assistant:
             parse = self.nlu.parse(text)
             today = self._today()
             values = self._finder.find(text, today, parse.slots)
+            if (meant := pointed_at(text, state.offered)) and all(v.slot != meant.slot or v.value == () for v in values):
+                values = [*(v for v in values if v.slot != meant.slot), meant]
             turn = _Turn(user, text, parse, values, today, parse.intent, parse.outcome)
             try:
                 draft = self._decide(turn, state)
@@ -329,6 +332,8 @@ class Assistant:
                 changed = None
         if changed is None:
             return None
+        if "product" in changed and "order_id" not in changed:
+            frame.slots.pop("order_id", None)  # another product is in another order
         for slot, value in changed.items():
             if value is None:
                 frame.slots.pop(slot, None)
@@ -348,7 +353,9 @@ class Assistant:
         if frame.awaiting == "products":
             ids = _pair(turn.values)
             return {"products": ids} if len(ids) >= 2 else None
-        hits = {slot: found[slot] for slot in wanted if slot in found}
+        if "order_id" in wanted:
+            wanted.append("product")  # an order can be named by what is in it
+        hits = {slot: found[slot] for slot in wanted if found.get(slot)}
         if hits and not (elsewhere and self._policy.intents.get(turn.intent, {}).get("action") == "request"):
             return hits
         if "address" in wanted and not elsewhere and len(turn.text) >= 4 and yes_or_no(turn.text) is None:
@@ -413,7 +420,7 @@ class Assistant:
         action = self._policy.intents[intent]["action"]
         if action == "compare":
             frame.slots["products"] = _pair(values)
-        if action in ("request", "order_status", "refund_status") and "order_id" not in frame.slots:
+        if action in ("request", "order_status", "refund_status") and not frame.slots.keys() & {"order_id", "product"}:
             frame.slots |= {k: v for k, v in state.recent.items() if k == "order_id"}
         if action in ("stock", "price", "product_info", "size_advice") and "product" not in frame.slots:
             frame.slots |= {k: v for k, v in state.recent.items() if k == "product"}
@@ -445,6 +452,9 @@ class Assistant:
         if draft.handoff is not None:
             handoff = Handoff(draft.handoff, self._summary(draft.handoff, state, masked))
         items = draft.facts.get("items")
+        for name, slot in _LISTS.items():
+            if name in draft.facts and draft.template == template:
+                state.offered = slot, tuple(item.key for item in draft.facts[name].value)
         reply = Reply(
             secrets.token_hex(12), rendered.text, language, turn.intent, turn.parse.confidence, turn.outcome,
             tuple(rendered.evidence), handoff,

@@ -12,7 +12,7 @@ from typing import Any
 
 from .values import Value, without
 
-__all__ = ["Frame", "State", "StateStore", "correction", "follow_up", "yes_or_no"]
+__all__ = ["Frame", "State", "StateStore", "correction", "follow_up", "pointed_at", "yes_or_no"]
 
 _TURNS = 12  # what a hand-off shows of the conversation
 _SHOWN = 300  # characters of each of them
@@ -37,6 +37,7 @@ class State:
     frame: Frame | None = None
     choices: tuple[str, ...] = ()  # the intents that were offered
     asked: list[Value] = field(default_factory=list)  # what was found in the text that they were offered for
+    offered: tuple[str, tuple[str, ...]] = ("", ())  # slot and values of the list that was last shown
     recent: dict[str, Any] = field(default_factory=dict)  # order_id and product that were last spoken of
     no_match: int = 0
     anger: int = 0
@@ -120,6 +121,27 @@ _FILLER = re.compile(
     r"i|mean|meant|actually|sorry|rather|instead|make|that|change|to|should|be|wrong|not|no|one|order|number|my|its|it's)\b"
     r"|那个?|呢|的|吗|嘛|码|号|色|有|要|换|不是|不要|而是|不对|错了|我是说|我说的是|应该是|改成|说错了?|订单|单|是|就|，|还"
 )
+
+
+_PLACES = {w: i for i, w in enumerate("first second third fourth fifth".split())}
+_PLACES |= {w: i for i, w in enumerate("一二三四五")} | {"last": -1}
+_PLACE = re.compile(
+    r"\bthe (first|second|third|fourth|fifth|last)\b(?! (?:week|month|day|time|year|night|few|thing))"
+    r"|\b(first|second|third|fourth|fifth|last) one\b|^(first|second|third|fourth|fifth|last)[.!]?$"
+    r"|第([一二三四五])[个款件单种]|最后一?[个款件单]"
+)
+
+
+def pointed_at(text: str, offered: tuple[str, tuple[str, ...]]) -> Value | None:
+    """The entry of the list last shown that "the second one" or "第二个" means; None if nothing points at one."""
+    slot, shown = offered
+    m = _PLACE.search(text.lower())
+    if m is None or not shown:
+        return None
+    place = _PLACES[next((g for g in m.groups() if g), "last")]
+    if place >= len(shown):
+        return None
+    return Value(slot, (shown[place],) if slot == "product" else shown[place], m.start(), m.end())
 
 
 def correction(text: str, values: Sequence[Value], frame: Frame) -> dict[str, Any] | None:

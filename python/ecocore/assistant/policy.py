@@ -37,8 +37,8 @@ class Draft:
 
 
 _TAKES: Mapping[str, frozenset[str]] = {
-    "order_status": frozenset({"order_id"}), "refund_status": frozenset({"order_id"}),
-    "request": frozenset({"order_id", "date", "address", "size", "colour"}),
+    "order_status": frozenset({"order_id", "product"}), "refund_status": frozenset({"order_id", "product"}),
+    "request": frozenset({"order_id", "product", "date", "address", "size", "colour"}),
     "size_advice": frozenset({"product", "size"}), "stock": frozenset({"product", "size", "colour"}),
     "product_info": frozenset({"product"}), "price": frozenset({"product", "size", "colour"}),
     "compare": frozenset({"product"}), "recommend": frozenset({"product", "amount", "colour"}),
@@ -145,6 +145,8 @@ class Policy:
         orders = list(self._backend.orders(user, _SEARCHED))
         if not orders:
             return Draft("order.none")
+        named = frame.slots.get("product") or ()  # "where is my tent", "the hair dryer"
+        orders = [o for o in orders if any(line.product.id in named for line in o.lines)] or orders
         fitting = [order for order in orders if fits(order)]
         if len(fitting) == 1 or len(orders) == 1:
             return (fitting or orders)[0]
@@ -156,7 +158,8 @@ class Policy:
         if isinstance(order, Draft):
             return order
         state.recent["order_id"] = order.id
-        return Draft(f"order.{order.status}", self._order_facts(order))
+        late = order.status in ("placed", "packed", "shipped") and order.due < state_day(frame)
+        return Draft("order.late" if late else f"order.{order.status}", self._order_facts(order))
 
     def _order_list(self, user: str, frame: Frame, state: State) -> Draft:
         orders = list(self._backend.orders(user, _ORDERS))
@@ -226,7 +229,7 @@ class Policy:
                         parts.append(self._colour(value, language))
                     elif value:
                         parts.append(str(value))
-        return Fact("user", "detail", {k: ", ".join(v) for k, v in texts.items()}) if texts["en"] else None
+        return Fact("user", "detail", {k: (", " if k == "en" else "，").join(v) for k, v in texts.items()}) if texts["en"] else None
 
     def _order_facts(self, order: Order) -> dict[str, Fact]:
         view = {
@@ -315,7 +318,7 @@ class Policy:
             extra = [x for x in (colour and self._colour(colour, language), size) if x]
             name = product.name.get(language) or next(iter(product.name.values()))
             brackets = " ({})" if language == "en" else "（{}）"
-            texts[language] = name + (brackets.format(", ".join(extra)) if extra else "")
+            texts[language] = name + (brackets.format((", " if language == "en" else "，").join(extra)) if extra else "")
         return Fact("catalogue", product.id, texts)
 
     def _colour(self, colour: str, language: str) -> str:

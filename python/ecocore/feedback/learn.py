@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import math
 import os
+import tempfile
 import time
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..arrays import as_count
 from ..assistant.language import fold
 from ..assistant.protocols import NLU, Parse
 from ..errors import FormatError, InvalidArgument
@@ -26,7 +28,13 @@ __all__ = ["Registry", "Verdict", "judge", "lessons", "retrain"]
 
 
 def lessons(
-    records: Iterable[Record], *, per_user: int = 20, thumbs: bool = False, noise: float = 0.2, certainty: float = 0.8
+    records: Iterable[Record],
+    *,
+    per_user: int = 20,
+    thumbs: bool = False,
+    noise: float = 0.2,
+    certainty: float = 0.4,
+    model: NLU | None = None,
 ) -> list[Example]:
     """The examples that people's feedback amounts to, in log order.
 
@@ -37,11 +45,19 @@ def lessons(
         records: of the log.
         thumbs: also learn from thumbs, which say only right or wrong. Given that a share ``noise`` of thumbs is wrong,
             the posterior over the intents the model had in mind is formed, and the text is taken with its most
-            probable intent where that reaches ``certainty``. Users whose thumbs mostly contradict the model count
+            probable intent where that reaches ``certainty``: a thumb down on a confident answer speaks for the next
+            intent, one on a doubtful answer for none. That the model chose the action adds nothing to what the text
+            says of the intent, so that no propensity enters. Users whose thumbs mostly contradict the model count
             less, those who seem to say the opposite on purpose count the other way round.
         noise: the share of thumbs that are flipped.
+        certainty: of an intent from thumbs. Many lessons of which one in ten is wrong taught more than few that are
+            nearly all right: those only repeat what the model knows (bench/feedback_stream.py).
+        model: judges the texts anew: its probabilities and those at the time of the reply are averaged. One that has
+            learnt from the log since sees old texts better than the model that answered them.
     """
     records = list(records)
+    if thumbs and model is not None:
+        records = [_seen_anew(r, model) if r.thumb is not None and not r.context else r for r in records]
     honest = _honesty(records, noise) if thumbs else {}
     votes: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     voters: Counter[str] = Counter()
@@ -57,7 +73,7 @@ def lessons(
                 votes[key][record.label] += 1.0
                 voters[key] += 1
                 first[key] = (first.get(key, (record.text, True))[0], True)
-        elif thumbs and record.thumb is not None and record.action not in ("ask", "none"):
+        elif thumbs and record.thumb is not None and _taken(record.action) != OUT_OF_SCOPE and record.action != "ask":
             given[record.user] += 1
             if given[record.user] <= per_user:
                 first.setdefault(key, (record.text, False))
@@ -73,6 +89,14 @@ def lessons(
         if clear and (named or ranked[0][1] / voters[key] >= certainty):
             examples.append(Example(text, ranked[0][0]))
     return examples
+
+
+def _seen_anew(record: Record, model: NLU) -> Record:
+    chances: dict[str, float] = defaultdict(float)
+    for intents in (record.intents, model.parse(record.text).intents):
+        for name, p in intents:
+            chances[name] += p / 2
+    return replace(record, intents=tuple(sorted(chances.items(), key=lambda c: (-c[1], c[0]))))
 
 
 def posterior(
@@ -101,6 +125,12 @@ def _honesty(records: Iterable[Record], noise: float, prior: float = 0.9) -> dic
     return {user: 1 / (1 + math.exp(-min(max(o, -50.0), 50.0))) for user, o in odds.items()}
 
 
+def _load(path: Path) -> NLU:
+    from ..nlu import NLU as Model
+
+    return Model.load(path)
+
+
 def retrain(
     records: Iterable[Record],
     base: Sequence[Example],
@@ -108,7 +138,9 @@ def retrain(
     out: str | Path,
     *,
     repeat: int = 1,
+    rounds: int = 1,
     held: Iterable[Example] = (),
+    load: Callable[[Path], NLU] = _load,
     **options: Any,
 ) -> list[Example]:
     """Trains a candidate on the old examples and what was learnt since, and returns the latter.
@@ -120,14 +152,23 @@ def retrain(
     Args:
         train: ``ecocore.train.nlu``: called as ``train(examples, out=out)``, with mappings of text, intent and slots.
         repeat: how often each lesson is put in.
+        rounds: with ``thumbs``: so many times in all; each candidate judges the texts anew for the next.
         held: the gold set of :func:`judge`; its texts are not taught, whatever users say.
         options: of :func:`lessons`.
     """
-    learnt = lessons(records, **options)
+    records = list(records)
     known = {(fold(e.text), e.intent) for e in base}
     kept_back = {fold(e.text) for e in held}
-    new = [e for e in learnt if (fold(e.text), e.intent) not in known and fold(e.text) not in kept_back]
-    train([e._asdict() for e in (*base, *(e for e in new for _ in range(repeat)))], out=Path(out))
+    for left in range(as_count(rounds, "rounds", minimum=1), 0, -1):
+        learnt = lessons(records, **options)
+        new = [e for e in learnt if (fold(e.text), e.intent) not in known and fold(e.text) not in kept_back]
+        examples = [e._asdict() for e in (*base, *(e for e in new for _ in range(repeat)))]
+        if left == 1:
+            train(examples, out=Path(out))
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                train(examples, out=Path(folder) / "nlu")
+                options["model"] = load(Path(folder) / "nlu")
     return new
 
 
