@@ -2,9 +2,9 @@
 
     python bench/bench_assistant.py [--model DIR] [--replies N] [--log]
 
-Over the demo shop, its ALS recommender and, in turns, a recommendation like a product under a price, an order look-up, a
-stock question and an FAQ. Without ``--model`` (a folder with an NLU model in ``nlu``) a small one is trained first from
-the starter pack: intents only, one member, no encoder. Printed: p50 and p99 in ms of each kind of question and of
+Over the demo shop, its ALS recommender and, in turns, a recommendation like a product under a price, an order look-up,
+a stock question and an FAQ. Without ``--model`` (a folder with an NLU model in ``nlu``) a small one is trained first
+from the starter pack: intents only, one member, no encoder. Printed: p50 and p99 in ms of each kind of question and of
 the NLU's share of the recommendation: by the wall, and of the thread's own processor time, which other work on the
 machine does not lengthen.
 """

@@ -1,6 +1,6 @@
 """Does feedback help? CLINC150 as a stream of customers who only say right or wrong, and are themselves wrong at times.
 
-    python bench/feedback_stream.py [--events N] [--seed S] [--learner centroid|nlu]
+    python bench/feedback_stream.py [--events N] [--seed S] [--learner centroid|nlu] [--curves NAME ...]
 
 Starts with 5 examples an intent. Each event is one training sentence that the model has not seen; the model answers
 with an intent, and the customer's thumb says whether that was right, 20 % of the thumbs flipped. Every ``--every``
@@ -9,7 +9,9 @@ accuracy on the test set over the stream,
 
     none      without learning
     thumbs    from thumbs, 20 % flipped
-    poisoned  the same, and one customer in five always says the opposite
+    asked     the same, but where the model is less than 60 % sure it asks back which of its three best was meant, as
+              the assistant does; 20 % of the answers are any of the three
+    poisoned  thumbs, and one customer in five always says the opposite
     labels    from full labels, the ceiling
 
 then a stream in which 15 intents appear only halfway (drift): accuracy on the new and on the old ones, where a customer
@@ -127,8 +129,8 @@ class Judge:
 
 
 def policy(p: np.ndarray) -> np.ndarray:
-    """The best intent, but in one turn of ten one drawn by its probability: the log then holds propensities that are not
-    all one, which what comes next is estimated from. More of that taught less: a thumb on an unlikely intent is
+    """The best intent, but in one turn of ten one drawn by its probability: the log then holds propensities that are
+    not all one, which what comes next is estimated from. More of that taught less: a thumb on an unlikely intent is
     nearly always down."""
     q = 0.1 * p / p.sum(1, keepdims=True)
     q[np.arange(len(q)), p.argmax(1)] += 0.9
@@ -141,13 +143,14 @@ def accuracy(model: Probabilities, test: list[Example]) -> float:
 
 
 def record(
-    seq: int, text: str, user: str, intents: list[tuple[str, float]], action: str, p: float, thumb: bool,
+    seq: int, text: str, user: str, intents: list[tuple[str, float]], action: str, p: float, thumb: bool | None,
     label: str | None,
 ) -> Record:  # fmt: skip
     """A row of the log, as ``FeedbackLog.records`` gives it."""
     return Record(
-        seq, str(seq), float(seq), user, "", text, "en", action, intents[0][1], "sure", tuple(intents), action,
-        {action: p}, "", 0, (1.0,), "", None, float(thumb), thumb, label, (),
+        seq, str(seq), float(seq), user, "", text, "en", intents[0][0], intents[0][1], "sure", tuple(intents), action,
+        {action: p}, "", 0, (1.0,), "", None,
+        None if thumb is None else float(thumb), thumb, label, (),
     )  # fmt: skip
 
 
@@ -162,6 +165,7 @@ def stream(
     mode: str,
     adversaries: float = 0.0,
     told: float = 0.0,
+    asking: float = 0.0,
     certainty: float = 0.3,
     probe: Callable[[Probabilities], object] | None = None,
 ) -> tuple[list[tuple[int, object]], list[tuple[float, float, float, float, float]]]:
@@ -190,6 +194,15 @@ def stream(
             if k not in top:
                 intents.append((names[k], float(p[i, k])))
             label = e.intent if not right and random_.random() < told else None
+            if p[i].max() < asking:
+                # Asked back which of three it is: the customer names it, or turns away if it is none of them; 20 % name
+                # any of the three.
+                offered = [names[j] for j in top[:3]]
+                label = e.intent if e.intent in offered else None
+                if random_.random() < NOISE:
+                    label = random_.choice(offered)
+                rows.append(record(begin + i, e.text, user, intents, "ask", 1.0, None, label))
+                continue
             rows.append(record(begin + i, e.text, user, intents, names[k], float(q[k]), thumb, label))
         if mode == "none":
             curve.append((begin + len(batch), curve[0][1]))
@@ -228,6 +241,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", default=os.environ.get("ECOCORE_DATA", "../shared/data"))
     parser.add_argument("--learner", choices=("centroid", "nlu"), default="centroid")
+    parser.add_argument(
+        "--curves", nargs="+", default=["none", "thumbs", "asked", "poisoned", "labels"], metavar="NAME"
+    )
     parser.add_argument("--events", type=int, default=14_000)
     parser.add_argument("--every", type=int, default=3_500)
     parser.add_argument("--seed", type=int, default=0)
@@ -249,23 +265,30 @@ def main() -> None:
     options = {"every": args.every, "seed": args.seed}
     print(f"{len(start)} examples to start with, {len(events)} events, {len(test)} test sentences, {args.learner}")
     curves = {}
-    for name, mode, bad in (
-        ("none", "none", 0.0),
-        ("thumbs", "thumbs", 0.0),
-        ("poisoned", "thumbs", 0.2),
-        ("labels", "labels", 0.0),
+    for name, mode, bad, asking in (
+        ("none", "none", 0.0, 0.0),
+        ("thumbs", "thumbs", 0.0, 0.0),
+        ("asked", "thumbs", 0.0, 0.6),
+        ("poisoned", "thumbs", 0.2, 0.0),
+        ("labels", "labels", 0.0, 0.0),
     ):
+        if name not in args.curves:
+            continue
         begun = time.perf_counter()
-        curves[name], estimates = stream(learner, start, events, test, mode=mode, adversaries=bad, **options)
+        curves[name], estimates = stream(
+            learner, start, events, test, mode=mode, adversaries=bad, asking=asking, **options
+        )
         print(f"  {name}: {time.perf_counter() - begun:.0f} s", flush=True)
         if name == "thumbs":
             kept = estimates
     print("\nevents    " + "".join(f"{n:>10}" for n in curves))
-    for i, (seen, _) in enumerate(curves["none"]):
+    for i, (seen, _) in enumerate(next(iter(curves.values()))):
         print(f"{seen:<10}" + "".join(f"{c[i][1]:>10.3f}" for c in curves.values()))
     areas = {n: np.mean([a for _, a in c]) for n, c in curves.items()}
     print("area      " + "".join(f"{a:>10.3f}" for a in areas.values()))
 
+    if "thumbs" not in curves:
+        return
     print("\nestimated from the log before: logged, DR [95 %], true")
     for row in kept:
         covered = "inside" if row[2] <= row[4] <= row[3] else "outside"

@@ -55,7 +55,9 @@ def test_one_of_a_list_is_meant_by_its_place_or_its_product(scripted):
 def test_one_of_the_recommendations_is_meant(demo):
     shop, recommender = demo
     a = Assistant(
-        ScriptedNLU({"like the trail runner": "recommend", "how much is the second one": "price", "第三款多少钱": "price"}),
+        ScriptedNLU(
+            {"like the trail runner": "recommend", "how much is the second one": "price", "第三款多少钱": "price"}
+        ),
         shop,
         recommender=recommender,
     )

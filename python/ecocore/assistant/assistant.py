@@ -261,7 +261,9 @@ class Assistant:
             parse = self.nlu.parse(text)
             today = self._today()
             values = self._finder.find(text, today, parse.slots)
-            if (meant := pointed_at(text, state.offered)) and all(v.slot != meant.slot or v.value == () for v in values):
+            if (meant := pointed_at(text, state.offered)) and all(
+                v.slot != meant.slot or v.value == () for v in values
+            ):
                 values = [*(v for v in values if v.slot != meant.slot), meant]
             turn = _Turn(user, text, parse, values, today, parse.intent, parse.outcome)
             try:
@@ -321,7 +323,7 @@ class Assistant:
         if changed is None and frame.awaiting and frame.awaiting != "confirm":
             changed = self._filled(turn, frame)
         if changed is None and follow_up(turn.text, turn.values, frame):
-            takes = self._policy.takes(frame.intent)
+            takes = self._policy.takes(frame.intent) - self._elsewhere(turn, frame)
             changed = {v.slot: v.value for v in turn.values if v.slot in takes} or None
             if (
                 changed is not None
@@ -344,6 +346,15 @@ class Assistant:
         frame.slots["today"] = turn.today
         return self._act(turn, state, frame)
 
+    def _elsewhere(self, turn: _Turn, frame: Frame) -> frozenset[str]:
+        """The slots that are none of an order's: where the product is asked about for itself, "卫衣有M码吗"."""
+        about_order = "order_id" in self._policy.takes(frame.intent)
+        if about_order and turn.outcome == "sure" and turn.intent in self._policy.intents:
+            takes = self._policy.takes(turn.intent)
+            if "product" in takes and "order_id" not in takes:
+                return frozenset({"product", "size", "colour"})
+        return frozenset()
+
     def _filled(self, turn: _Turn, frame: Frame) -> dict[str, Any] | None:
         """The value that was asked for, if this is it and not the start of something else."""
         assert frame.awaiting is not None
@@ -353,7 +364,7 @@ class Assistant:
         if frame.awaiting == "products":
             ids = _pair(turn.values)
             return {"products": ids} if len(ids) >= 2 else None
-        if "order_id" in wanted:
+        if "order_id" in wanted and not self._elsewhere(turn, frame):
             wanted.append("product")  # an order can be named by what is in it
         hits = {slot: found[slot] for slot in wanted if found.get(slot)}
         if hits and not (elsewhere and self._policy.intents.get(turn.intent, {}).get("action") == "request"):

@@ -123,7 +123,7 @@ _FILLER = re.compile(
 )
 
 
-_PLACES = {w: i for i, w in enumerate("first second third fourth fifth".split())}
+_PLACES = {w: i for i, w in enumerate(["first", "second", "third", "fourth", "fifth"])}
 _PLACES |= {w: i for i, w in enumerate("一二三四五")} | {"last": -1}
 _PLACE = re.compile(
     r"\bthe (first|second|third|fourth|fifth|last)\b(?! (?:week|month|day|time|year|night|few|thing))"
@@ -175,8 +175,9 @@ def _rest(text: str, values: Sequence[Value]) -> int:
     return len(re.sub(r"[\W_]+", "", _FILLER.sub("", without(text, values).lower())))
 
 
-_YES_WORDS = """yes|y|yeah|yep|yup|sure|ok|okay|correct|right|exactly|go ahead|do it|do|yes do|of course|yes that's right|
-that's right|sounds good|是|是的|对|对的|好|好的|可以|行|嗯|嗯嗯|确定|确认|没错|没问题|要|好吧|好啊|ok的|可以的|行的"""
+_YES_WORDS = """yes|y|yeah|yep|yup|sure|ok|okay|correct|right|exactly|go ahead|do it|do|yes do|of course|
+yes that's right|that's right|sounds good|是|是的|对|对的|好|好的|可以|行|嗯|嗯嗯|确定|确认|没错|没问题|要|好吧|好啊|
+ok的|可以的|行的"""
 _NO_WORDS = """no|n|nope|nah|not|stop|cancel|never|don't|not that|never mind|leave it|
 不|不是|不用|不要|不了|不对|算了|别|不行|不用了|不要了|先不用|取消|否"""
 _YES = frozenset(_YES_WORDS.replace("\n", "").split("|"))

@@ -43,7 +43,8 @@ _SMALL = """zero one two three four five six seven eight nine ten eleven twelve 
 seventeen eighteen nineteen"""
 _WORDS = {word: Decimal(n) for n, word in enumerate(_SMALL.split())}
 _WORDS |= {
-    word: Decimal(10 * n) for n, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)
+    word: Decimal(10 * n)
+    for n, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2)
 }
 _WORDS |= {"half": Decimal("0.5"), "dozen": Decimal(12)}
 _TIMES = {
@@ -85,7 +86,8 @@ _PATTERN = re.compile(
   | (?P<scaled> {_NUMBER}(?:{_SCALE}) )
   | (?P<code> [a-z][a-z-]*\d[a-z\d-]* | \d+-?[a-z][a-z\d-]* | \d+(?:[-/.]\d+){{2,}} | \d+-\d+ | \d+/\d+ )
   | (?P<number> {_NUMBER} )
-  | (?P<zh> 百分之[{_DIGIT_ZH}十百零点]+ | [{_DIGIT_ZH}][{_DIGIT_ZH}十百千万亿零〇]*[十百千万亿][{_DIGIT_ZH}十百千万亿零〇]*
+  | (?P<zh> 百分之[{_DIGIT_ZH}十百零点]+
+       | [{_DIGIT_ZH}][{_DIGIT_ZH}十百千万亿零〇]*[十百千万亿][{_DIGIT_ZH}十百千万亿零〇]*
        | 十[{_DIGIT_ZH}]+[万亿]? | [{_DIGIT_ZH}十百千万半零〇]+(?={_UNITS_ZH}) )
   | (?P<words> (?<![a-z])(?:(?:{_WORD})[\s-]+(?:and\s+)?)*(?:(?:{_WORD})|an?)[\s-]+(?:hundred|thousand|million)
          (?:[\s-]+(?:and\s+)?(?:hundred|thousand|million|{_WORD}))*(?![a-z])
@@ -110,10 +112,10 @@ def _money(text: str) -> tuple[Decimal, str]:
 
 
 def _english_number(text: str) -> Decimal:
-    total = part = Decimal(0)
+    total, part = Decimal(0), Decimal(0)
     for word in re.findall(r"[a-z]+", text):
         if word in _TIMES:
-            part = (part or 1) * _TIMES[word]
+            part = (part or Decimal(1)) * _TIMES[word]
             if word != "hundred":
                 total, part = total + part, Decimal(0)
         else:
@@ -162,9 +164,7 @@ def facts(text: str, names: NameIndex | None = None) -> Iterator[Fact]:
             yield "percent" if percent else "number", value.normalize()
         elif kind == "words":
             yield "number", _english_number(found)
-        elif kind == "day":
-            yield kind, found
-        elif kind is not None:
+        elif kind == "day" or kind is not None:
             yield kind, found
     if names is not None:
         for match in names.find(plain):

@@ -229,7 +229,11 @@ class Policy:
                         parts.append(self._colour(value, language))
                     elif value:
                         parts.append(str(value))
-        return Fact("user", "detail", {k: (", " if k == "en" else "，").join(v) for k, v in texts.items()}) if texts["en"] else None
+        return (
+            Fact("user", "detail", {k: (", " if k == "en" else "，").join(v) for k, v in texts.items()})
+            if texts["en"]
+            else None
+        )
 
     def _order_facts(self, order: Order) -> dict[str, Fact]:
         view = {
@@ -318,7 +322,9 @@ class Policy:
             extra = [x for x in (colour and self._colour(colour, language), size) if x]
             name = product.name.get(language) or next(iter(product.name.values()))
             brackets = " ({})" if language == "en" else "（{}）"
-            texts[language] = name + (brackets.format((", " if language == "en" else "，").join(extra)) if extra else "")
+            texts[language] = name + (
+                brackets.format((", " if language == "en" else "，").join(extra)) if extra else ""
+            )
         return Fact("catalogue", product.id, texts)
 
     def _colour(self, colour: str, language: str) -> str:

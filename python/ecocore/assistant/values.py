@@ -45,7 +45,8 @@ _NEGATION = re.compile(
 )
 _MAX_BEFORE = re.compile(
     r"(?:\b(?:under|below|less than|up to|max(?:imum)?|at most|within|cheaper than|budget(?: is| of)?"
-    r"|(?:not?|never) (?:more than|over|above))|<=?|≤|不超过|不高于|不多于|不大于|低于|少于|小于|最多|预算|不到)\s*(?:about\s+|of\s+)?$"
+    r"|(?:not?|never) (?:more than|over|above))|<=?|≤"
+    r"|不超过|不高于|不多于|不大于|低于|少于|小于|最多|预算|不到)\s*(?:about\s+|of\s+)?$"
 )
 _MAX_AFTER = re.compile(r"^\s*(?:以内|以下|之内|内|or (?:less|under|below)|max\b|tops\b|封顶)")
 _MIN_BEFORE = re.compile(

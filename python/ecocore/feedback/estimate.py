@@ -31,8 +31,8 @@ class Interval:
 @dataclass(frozen=True)
 class Estimate:
     """The value of a policy by three estimators; ``logged``: what the logging policy earned; ``gain``: doubly robust
-    minus the baseline (what was logged, where no other is given), row by row. ``effective``: Kish's effective sample size of the weights; far below ``rows``, little
-    is known."""
+    minus the baseline (what was logged, where no other is given), row by row. ``effective``: Kish's effective sample
+    size of the weights; far below ``rows``, little is known."""
 
     ips: Interval
     snips: Interval
@@ -114,7 +114,7 @@ def estimate(
 
 
 def _bootstrap(columns: _F64, groups: Sequence[object] | None, resamples: int, random: np.random.Generator) -> _F64:
-    """Means of each column over resampled rows or groups, (columns, resamples), in the memory of a few rows of draws."""
+    """Means of each column over resampled rows or groups, (columns, resamples), in the memory of a few draws."""
     sums = np.concatenate([columns, np.ones((1, columns.shape[1]))])
     if groups is not None:
         number = {g: i for i, g in enumerate(dict.fromkeys(groups))}

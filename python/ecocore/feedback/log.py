@@ -221,8 +221,8 @@ class FeedbackLog:
             LogUnavailable: the log cannot be read.
         """
         rows = self._read(
-            "SELECT text, at, (SELECT value FROM ratings WHERE reply = id AND kind = 'helpful' ORDER BY seq DESC LIMIT 1)"
-            " FROM replies WHERE id = ?",
+            "SELECT text, at, (SELECT value FROM ratings"
+            " WHERE reply = id AND kind = 'helpful' ORDER BY seq DESC LIMIT 1) FROM replies WHERE id = ?",
             reply_id,
         )
         return (rows[0][0], rows[0][1], rows[0][2] == "1") if rows else None
