@@ -106,10 +106,9 @@ def nlu_learner(examples: list[Example]) -> Probabilities:
     def probabilities(texts: list[str]) -> tuple[list[str], np.ndarray]:
         p = np.full((len(texts), len(names)), 1e-6)
         for i, parse in enumerate(model.parse_many(texts)):
-            total = sum(value for _, value in parse.intents) or 1.0
-            for name, value in parse.intents:  # in scope, as every sentence of this stream is
-                p[i, code[name]] += value / max(total, parse.in_scope)
-        return names, p / p.sum(1, keepdims=True)
+            for name, value in parse.intents:  # they sum to less than one: it may be none of them, a new intent
+                p[i, code[name]] += value
+        return names, p
 
     return probabilities
 
@@ -166,7 +165,6 @@ def stream(
     adversaries: float = 0.0,
     told: float = 0.0,
     asking: float = 0.0,
-    certainty: float = 0.3,
     probe: Callable[[Probabilities], object] | None = None,
 ) -> tuple[list[tuple[int, object]], list[tuple[float, float, float, float, float]]]:
     """(events seen, accuracy) along the stream, and for each retraining (logged value, DR, its bounds, true value)."""
@@ -213,7 +211,7 @@ def stream(
             before = model
             for _ in range(ROUNDS):  # as ecocore.feedback.retrain does it
                 judge = Judge(model, [r.text for r in rows])
-                learnt = lessons(rows, per_user=10**9, thumbs=True, noise=NOISE, certainty=certainty, model=judge)
+                learnt = lessons(rows, per_user=10**9, thumbs=True, noise=NOISE, model=judge)
                 model = learner([*start, *learnt])
         curve.append((begin + len(batch), probe(model)))
         if mode == "thumbs" and not told and begin + every < len(events):

@@ -1,7 +1,7 @@
 """A conversation with the demo shop, written out as README shows it: ``python tests/assistant/transcript.py MODEL``.
 
-``MODEL`` is a folder with an NLU model in ``nlu``. The day and the shop are fixed, so that the same model gives the same
-text; a test that holds README to it calls :func:`transcript`.
+``MODEL`` is a folder with an NLU model in ``nlu``. The day and the shop are fixed, so that the same model gives the
+same text; a test that holds README to it calls :func:`transcript`.
 """
 
 from __future__ import annotations
