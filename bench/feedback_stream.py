@@ -147,9 +147,10 @@ def record(
 ) -> Record:  # fmt: skip
     """A row of the log, as ``FeedbackLog.records`` gives it."""
     return Record(
-        seq, str(seq), float(seq), user, "", text, "en", intents[0][0], intents[0][1], "sure", tuple(intents), action,
-        {action: p}, "", 0, (1.0,), "", None,
-        None if thumb is None else float(thumb), thumb, label, (),
+        seq=seq, id=str(seq), at=float(seq), user=user, model="", text=text, language="en", intent=intents[0][0],
+        confidence=intents[0][1], outcome="ask" if action == "ask" else "sure", intents=tuple(intents), action=action,
+        actions={action: p}, template="", variant=0, variants=(1.0,), answer="", evidence=(), handoff=None, follows="",
+        reward=None if thumb is None else float(thumb), thumb=thumb, label=label,
     )  # fmt: skip
 
 

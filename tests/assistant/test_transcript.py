@@ -9,8 +9,10 @@ MEANT = {
     "hello": "greeting", "where is my order": "order_status",
     "the second one": "double_charge",  # as a model took it
     "卫衣有M码吗": "stock", "不是M码，是L码": "stock", "is the hoodie 有货 in black?": "stock",
-    "recommend something like the trail runner under 500": "recommend", "how much is the second one": "price",
-    "推荐300元以内的礼物": "recommend", "cancel order EC204839": "cancel_order", "no thanks": "deny", "我要转人工": "human",
+    "recommend something like the trail runner under 500": "recommend",
+    "how much is the second one": "price",
+    "推荐300元以内的礼物": "recommend",
+    "cancel order EC204839": "cancel_order", "no thanks": "deny", "我要转人工": "human",
 }  # fmt: skip
 
 

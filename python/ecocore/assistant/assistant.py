@@ -9,10 +9,10 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ..arrays import as_count, describe
 from ..errors import FormatError, InvalidArgument
@@ -24,14 +24,16 @@ from .language import clean, detect
 from .policy import Draft, Policy
 from .privacy import mask
 from .protocols import NLU, Backend, Parse, Recommender
+from .replies import Entry, Handoff, Recorder, Reply
 from .templates import Rendered, TemplateError, Templates, render_text
 from .values import Value, ValueFinder
 
-__all__ = ["Assistant", "Entry", "Handoff", "Recorder", "Reply"]
+__all__ = ["Assistant"]
 
 _LOG = logging.getLogger("ecocore.assistant")
 _FAQ_ENOUGH = 0.38
 """Cosine from which an FAQ entry answers a question that no intent covers (see tests/assistant/test_faq.py)."""
+_ADDRESS = 200  # characters of an address, at most
 _OFFERED = 3  # intents in a question back, at most
 _PATIENCE = 2  # turns without an answer, or angry ones, before a person takes over
 _ANGER = re.compile(
@@ -44,79 +46,6 @@ _LETTER = re.compile(
     r"(?:option |选)?[(（]?([a-c1-3])[)）.]?(?:吧)?|(?:the )?(first|second|third)(?: one)?|第([一二三])个?",
     re.IGNORECASE,
 )
-
-
-@dataclass(frozen=True)
-class Handoff:
-    """For the person who takes over: why, and what happened so far. Personal data is masked."""
-
-    reason: str
-    summary: str
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An answer.
-
-    ``evidence`` backs every fact in ``text``. ``outcome``: ``"sure"``, ``"ask"`` (a question back) or
-    ``"out_of_scope"``. ``logged`` is False when the log could not take it (disk full): it cannot be rated then.
-    ``products``: ids of what was recommended.
-    """
-
-    id: str
-    text: str
-    language: str
-    intent: str
-    confidence: float
-    outcome: str
-    evidence: tuple[Evidence, ...]
-    handoff: Handoff | None = None
-    products: tuple[str, ...] = ()
-    logged: bool = True
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What is logged of a reply; texts are masked. ``actions`` and ``variants`` hold the alternatives with the
-    probability that each had of being taken. ``context``: the conversation decided (a yes, a missing value, a choice,
-    a correction), not this text by itself, so that the text teaches nothing about intents."""
-
-    id: str
-    at: float
-    user: str
-    model: str
-    text: str
-    language: str
-    intent: str
-    confidence: float
-    outcome: str
-    intents: tuple[tuple[str, float], ...]
-    action: str
-    actions: Mapping[str, float]
-    template: str
-    variant: int
-    variants: tuple[float, ...]
-    answer: str
-    evidence: tuple[tuple[str, str, str], ...]
-    handoff: str | None
-    follows: str
-    context: bool = False
-
-
-class Recorder(Protocol):
-    """Where replies are logged and rated; :class:`ecocore.feedback.Feedback` is one."""
-
-    def choose(self, context: str, count: int) -> tuple[int, tuple[float, ...]]:
-        """Which of some variants to use, and the probability that each had."""
-
-    def record(self, entry: Entry) -> bool:
-        """Logs a reply; False where the log cannot take it now."""
-
-    def feedback(self, reply_id: str, *, helpful: bool | None = None, correction: str | None = None) -> None:
-        """Stores a rating; returns when it is safe on disk."""
-
-    def chosen(self, reply_id: str, intent: str) -> None:
-        """The customer picked this intent when asked back."""
 
 
 @dataclass
@@ -370,7 +299,7 @@ class Assistant:
         if hits and not (elsewhere and self._policy.intents.get(turn.intent, {}).get("action") == "request"):
             return hits
         if "address" in wanted and not elsewhere and len(turn.text) >= 4 and yes_or_no(turn.text) is None:
-            return {"address": turn.text[:200]}
+            return {"address": turn.text[:_ADDRESS]}
         return None
 
     def _begin(self, turn: _Turn, state: State) -> Draft:
@@ -458,50 +387,32 @@ class Assistant:
         spans = [(v.start, v.end, "address") for v in turn.values if v.slot == "address"]
         secret = state.frame.slots.get("address") if state.frame is not None else None
         if secret and (at := turn.text.find(secret)) >= 0:
-            spans.append((at, at + len(secret), "address"))
+            # One that was cut to its bound goes on in the text.
+            end = at + len(secret) if len(secret) < _ADDRESS else len(turn.text)
+            spans.append((at, end, "address"))
         masked = mask(turn.text, spans)
         if draft.handoff is not None:
             handoff = Handoff(draft.handoff, self._summary(draft.handoff, state, masked))
-        items = draft.facts.get("items")
         for name, slot in _LISTS.items():
             if name in draft.facts and draft.template == template:
                 state.offered = slot, tuple(item.key for item in draft.facts[name].value)
+        shown = draft.facts["items"].value if template.startswith("recommend.") and "items" in draft.facts else ()
         reply = Reply(
             secrets.token_hex(12), rendered.text, language, turn.intent, turn.parse.confidence, turn.outcome,
-            tuple(rendered.evidence), handoff,
-            tuple(item.key for item in items.value) if items is not None and template.startswith("recommend.") else (),
+            tuple(rendered.evidence), handoff, tuple(item.key for item in shown),
         )  # fmt: skip
         answer = mask(rendered.text.replace(secret, "[address]") if secret else rendered.text)
         if self._recorder is not None:
-            stored = self._recorder.record(
-                Entry(
-                    reply.id,
-                    self._clock(),
-                    turn.user,
-                    str(getattr(self.nlu, "fingerprint", "")),
-                    masked,
-                    language,
-                    turn.parse.intent,
-                    turn.parse.confidence,
-                    turn.outcome,
-                    tuple((name, float(p)) for name, p in turn.parse.intents),
-                    turn.action or "none",
-                    turn.actions or {"none": 1.0},
-                    template,
-                    variant,
-                    variants,
-                    answer,
-                    tuple(
-                        (e.source, e.key, "[user]" if e.source == "user" else mask(str(e.value)))
-                        for e in reply.evidence
-                    ),
-                    draft.handoff,
-                    state.last_reply,
-                    turn.context,
-                )
-            )
-            if not stored:
-                reply = _unlogged(reply)
+            entry = Entry(
+                id=reply.id, at=self._clock(), user=turn.user, model=str(getattr(self.nlu, "fingerprint", "")),
+                text=masked, language=language, intent=turn.parse.intent, confidence=turn.parse.confidence,
+                outcome=turn.outcome, intents=tuple((name, float(p)) for name, p in turn.parse.intents),
+                action=turn.action or "none", actions=turn.actions or {"none": 1.0}, template=template,
+                variant=variant, variants=variants, answer=answer,
+                evidence=tuple((e.source, e.key, _evident(e)) for e in reply.evidence), handoff=draft.handoff,
+                follows=state.last_reply, context=turn.context,
+            )  # fmt: skip
+            reply = replace(reply, logged=self._recorder.record(entry))
         state.remember(masked, answer)
         state.last_reply = reply.id if reply.logged else ""
         return reply
@@ -538,8 +449,9 @@ class Assistant:
         return "\n".join([*lines, f"user: {text}"])
 
 
-def _unlogged(reply: Reply) -> Reply:
-    return Reply(**{**reply.__dict__, "logged": False})
+def _evident(e: Evidence) -> str:
+    """The value of an evidence for the log; what the user said stands masked in the text already."""
+    return "[user]" if e.source == "user" else mask(str(e.value))
 
 
 def _user(user: object) -> str:

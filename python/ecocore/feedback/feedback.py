@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..assistant.assistant import Entry
+from ..assistant.replies import Entry
 from ..errors import InvalidArgument
 from .bandit import Bandit
 from .log import FeedbackLog, LogUnavailable, Thumb

@@ -14,12 +14,12 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..arrays import describe
-from ..assistant.assistant import Entry
+from ..assistant.replies import Entry
 from ..errors import EcocoreError, FormatError, InvalidArgument
 
 __all__ = ["FeedbackLog", "LogUnavailable", "Record", "Thumb"]
@@ -38,10 +38,9 @@ CREATE TABLE IF NOT EXISTS ratings (
     value TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS ratings_reply ON ratings (reply);
 """
-_COLUMNS = (
-    "id, at, user, model, text, language, intent, confidence, outcome, intents, action, actions, template, variant,"
-    " variants, answer, evidence, handoff, follows, context"
-)
+_NAMES = tuple(f.name for f in fields(Entry))
+_COLUMNS = ", ".join(_NAMES)
+_JSON = {"intents", "actions", "variants", "evidence"}  # columns that hold more than one value
 KINDS = ("helpful", "correction", "chosen", "rephrased", "handoff")
 
 
@@ -49,35 +48,16 @@ class LogUnavailable(EcocoreError, OSError):
     """The log could not take it (disk full, file gone, locked for long); nothing was stored."""
 
 
-@dataclass(frozen=True)
-class Record:
+@dataclass(frozen=True, kw_only=True)
+class Record(Entry):
     """A logged reply with what is known of it. ``user`` is a pseudonym. ``reward``: 1 helpful, 0 not, None unknown;
-    a thumb counts before what was inferred from a rephrasing or a hand-off. ``label``: the intent a person named.
-    ``context``: the conversation decided, not the text by itself."""
+    a thumb counts before what was inferred from a rephrasing or a hand-off. ``label``: the intent a person named."""
 
     seq: int
-    id: str
-    at: float
-    user: str
-    model: str
-    text: str
-    language: str
-    intent: str
-    confidence: float
-    outcome: str
-    intents: tuple[tuple[str, float], ...]
-    action: str
-    actions: dict[str, float]
-    template: str
-    variant: int
-    variants: tuple[float, ...]
-    answer: str
-    handoff: str | None
-    reward: float | None
-    thumb: bool | None
-    label: str | None
-    signals: tuple[str, ...]
-    context: bool = False
+    reward: float | None = None
+    thumb: bool | None = None
+    label: str | None = None
+    signals: tuple[str, ...] = ()
 
 
 class Thumb(NamedTuple):
@@ -140,12 +120,8 @@ class FeedbackLog:
         Raises:
             LogUnavailable: it could not be stored.
         """
-        values = (
-            entry.id, entry.at, self.pseudonym(entry.user), entry.model, entry.text, entry.language, entry.intent,
-            entry.confidence, entry.outcome, _json(entry.intents), entry.action, _json(entry.actions), entry.template,
-            entry.variant, _json(entry.variants), entry.answer, _json(entry.evidence), entry.handoff, entry.follows,
-            int(entry.context),
-        )  # fmt: skip
+        kept = replace(entry, user=self.pseudonym(entry.user))
+        values = tuple(_json(getattr(kept, n)) if n in _JSON else getattr(kept, n) for n in _NAMES)
         statements: list[tuple[str, tuple[Any, ...]]] = [
             (f"INSERT INTO replies ({_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
         ]
@@ -267,8 +243,11 @@ def _json(value: Any) -> str:
 
 
 def _record(row: tuple[Any, ...]) -> Record:
-    (seq, id_, at, user, model, text, language, intent, confidence, outcome, intents, action, actions, template,
-     variant, variants, answer, _, handoff, _, context, ratings) = row  # fmt: skip
+    seq, *columns, ratings = row
+    entry = {n: json.loads(v) if n in _JSON else v for n, v in zip(_NAMES, columns, strict=True)}
+    for name in ("intents", "evidence"):
+        entry[name] = tuple(map(tuple, entry[name]))
+    entry |= {"variants": tuple(entry["variants"]), "context": bool(entry["context"])}
     thumb: bool | None = None
     label: str | None = None
     signals: list[str] = []
@@ -282,12 +261,8 @@ def _record(row: tuple[Any, ...]) -> Record:
     reward: float | None = None
     if thumb is not None:
         reward = float(thumb)
-    elif label is not None and outcome != "ask":
-        reward = float(label == action)
+    elif label is not None and entry["outcome"] != "ask":
+        reward = float(label == entry["action"])
     elif signals:
         reward = 0.0
-    return Record(
-        seq, id_, at, user, model, text, language, intent, confidence, outcome,
-        tuple((name, float(p)) for name, p in json.loads(intents)), action, json.loads(actions), template, variant,
-        tuple(json.loads(variants)), answer, handoff, reward, thumb, label, tuple(signals), bool(context),
-    )  # fmt: skip
+    return Record(seq=seq, reward=reward, thumb=thumb, label=label, signals=tuple(signals), **entry)
