@@ -1,6 +1,6 @@
 """Accuracy of ecocore.train.nlu on public sets, beside a TF-IDF linear SVM where scikit-learn is installed.
 
-    python bench/nlu_accuracy.py [clinc150] [snips] [bitext] [smp2019] [--encoder use|none] [--seed N]
+    python bench/nlu_accuracy.py [clinc150] [snips] [bitext] [smp2019] [--encoder use|none] [--seed N] [--keep DIR]
 
 Thresholds come from validation data only; test data is read once, at the end. SMP2019 has no validation set: part of
 its training set calibrates.
@@ -94,6 +94,7 @@ def main() -> None:
     p.add_argument("sets", nargs="*", default=["clinc150", "snips", "bitext", "smp2019"])
     p.add_argument("--encoder", choices=("use", "none", "auto"), default="auto")
     p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--keep", type=Path, metavar="DIR", help="keep the models there, for bench_nlu.py --model")
     args = p.parse_args()
     print(f"{'':34} intent accept recall  AUROC    ECE   slot   sure  right seconds")
     for name in args.sets:
@@ -101,7 +102,7 @@ def main() -> None:
         val = data.get("val") or (data.get("dev") if "test" in data else None)
         test = data.get("test") or data["dev"]
         with tempfile.TemporaryDirectory() as folder:
-            out = Path(folder) / "model"
+            out = (args.keep or Path(folder)) / name
             encoder = None if args.encoder == "none" else args.encoder
             report = nlu(data["train"], out=out, validation=val, encoder=encoder, seed=args.seed)
             model = NLU.load(out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -147,6 +148,16 @@ def test_the_demo_beats_popularity(capsys: pytest.CaptureFixture[str]) -> None:
     recall = {line.split()[0]: float(line.split()[1]) for line in new[3:5]}
     assert recall["ALS"] > 1.2 * recall["popularity"]
     assert "because of" in printed
+    interests = printed[printed.index("its interests, from its baskets in their order") :].splitlines()
+    assert all(re.match(r".+ +\d+\.\d% +\d+\.\d% +\d+\.\d% +\d+\.\d% +\d+\.\d$", line) for line in interests[3:11])
+    quality = " ".join(interests[11:])
+    popularity, habit, network, together = (
+        float(re.search(rf"{name} (0\.\d+)", quality)[1])
+        for name in ("popularity", "own habit", "the network", "both together")
+    )
+    assert popularity < network < together
+    assert habit < together
+    assert "does not beat" in quality if network <= habit else "alone beats" in quality
 
 
 def test_the_real_dirty_log_goes_through(data_dir, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:

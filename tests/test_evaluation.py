@@ -459,3 +459,10 @@ def test_popularity_on_the_ncf_split_of_movielens(data_dir):
     held_out = as_csr(sp.csr_matrix((np.ones(6040, np.float32), (owners, test)), (6040, 3706)), "test")
     full = evaluate(popularity, train, held_out, k=10)
     assert full["recall"] == full["hit_rate"] < strict["hit_rate"]  # all items compete, not one hundred
+
+
+@pytest.mark.parametrize(("test", "filter_seen"), [([[], []], True), ([[], []], False), ([[0], []], True)])
+def test_an_empty_test_is_an_error_that_says_what_to_do(test, filter_seen):
+    train = rows([[0], [1]], 3)
+    with pytest.raises(InvalidArgument, match=r"test: expected at least one of the 2 users.* judge by a longer span"):
+        evaluate(Popularity().fit(train), train, rows(test, 3), k=2, filter_seen=filter_seen)

@@ -229,3 +229,17 @@ def test_item_statistics():
         np.testing.assert_array_equal(got["price"], [2, np.nan, 3, np.nan])
     with read_events(source) as events:
         assert events.item_statistics(IdMap(["a"])).keys() == {"events"}
+
+
+def test_item_statistics_count_only_purchases_as_spend():
+    source = {"user": [1, 1, 2, 2, 3], "item": ["a", "a", "a", "b", "b"], "p": [9.0, 3.0, 5.0, 7.0, 7.0]}
+    source["type"] = ["view", "Purchase", "purchase", "view", "cart"]
+    with read_events(source, event="type", price="p") as events:
+        got = events.item_statistics(IdMap(["a", "b"]))
+        assert got["events"].tolist() == [3, 2]
+        assert got["spend"].tolist() == [8, 0]
+        np.testing.assert_array_equal(got["price"], [4, np.nan])
+        carts = events.item_statistics(IdMap(["a", "b"]), purchases=["cart"])
+        assert carts["spend"].tolist() == [0, 7]
+        with pytest.raises(InvalidArgument, match="purchases: there is no event type 'sold'"):
+            events.item_statistics(IdMap(["a"]), purchases=["sold"])

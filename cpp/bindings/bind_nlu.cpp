@@ -3,6 +3,7 @@
 #include "bindings/arrays.hpp"
 #include "bindings/text.hpp"
 #include "ecocore/csr.hpp"
+#include "ecocore/decision.hpp"
 #include "ecocore/intent.hpp"
 #include "ecocore/parallel.hpp"
 #include "ecocore/tagger.hpp"
@@ -19,6 +20,11 @@ void require_size(const Array& a, std::int64_t size, const char* name) {
   if (a.size() != size)
     throw InvalidArgument(std::string(name) + ": expected " + std::to_string(size) + " values, got " +
                           std::to_string(a.size()));
+}
+
+MatrixView<const std::int8_t> code_view(const Int8Array& codes) {
+  require_ndim(codes, 2, "codes");
+  return {codes.data(), codes.shape(0), codes.shape(1)};
 }
 
 Featurizer featurizer(const Uint32Array& keys, const FloatArray& idf, float meaning_gain) {
@@ -87,16 +93,16 @@ py::list train(const Int64Array& indptr, const Int32Array& indices, const FloatA
 }
 
 std::unique_ptr<IntentModel> intent_model(const Uint32Array& keys, const FloatArray& idf, float meaning_gain,
-                                          const Int8Array& codes, const FloatArray& scales, const FloatArray& bias,
+                                          const Int8Array& codes, const FloatArray& scales,
+                                          const FloatArray& projection, const FloatArray& bias,
                                           const FloatArray& output, const FloatArray& output_bias) {
-  require_ndim(codes, 2, "codes");
   const auto w = matrix_view(output, "output");
   require_size(scales, keys.size(), "scales");
   require_size(bias, w.rows, "bias");
   require_size(output_bias, w.cols, "output_bias");
   Featurizer f = featurizer(keys, idf, meaning_gain);
-  const MatrixView<const std::int8_t> c{codes.data(), codes.shape(0), codes.shape(1)};
-  return std::make_unique<IntentModel>(std::move(f), c, scales.data(), bias.data(), w, output_bias.data());
+  return std::make_unique<IntentModel>(std::move(f), code_view(codes), scales.data(),
+                                       matrix_view(projection, "projection"), bias.data(), w, output_bias.data());
 }
 
 py::tuple score_many(const IntentModel& model, const py::list& texts, int threads) {
@@ -118,18 +124,86 @@ py::tuple score_many(const IntentModel& model, const py::list& texts, int thread
   return py::make_tuple(own(std::move(logits), {n, model.intents()}), own(std::move(unseen), {n, kNgramGroups}));
 }
 
-// The rows of a token vocabulary: 1 + position of the key, 0 for what is not in it.
-class TokenVocabulary {
- public:
-  explicit TokenVocabulary(const Uint32Array& keys)
-      : table_(keys.data(), std::vector<float>(static_cast<std::size_t>(keys.size())).data(), keys.size(), 0.0f) {}
-  std::int32_t row(std::uint32_t hash) const { return hash == 0 ? 0 : table_.row(hash) + 1; }
+// (outcome, in scope, confidence, [(intent, chance), ...], number of choices)
+py::tuple to_tuple(const Verdict& v) {
+  py::tuple shown(v.shown);
+  for (int i = 0; i < v.shown; ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    shown[at] = py::make_tuple(v.intent[at], v.chance[at]);
+  }
+  return py::make_tuple(static_cast<int>(v.outcome), v.in_scope, v.confidence, std::move(shown), v.choices);
+}
 
- private:
-  Featurizer table_;
-};
+py::list judge_many(const IntentModel& model, const Decision& decision, const py::list& texts, int threads) {
+  const std::vector<std::u32string> list = code_points(texts);
+  std::vector<Verdict> verdicts(list.size());
+  {
+    py::gil_scoped_release release;
+    parallel_for(0, static_cast<std::int64_t>(list.size()), 16, threads, [&](std::int64_t from, std::int64_t to, int) {
+      for (std::int64_t i = from; i < to; ++i) {
+        const NormalizedText text = normalize(list[static_cast<std::size_t>(i)]);
+        verdicts[static_cast<std::size_t>(i)] = judge(model, decision, text, tokenize(text));
+      }
+    });
+  }
+  py::list out;
+  for (const Verdict& v : verdicts) out.append(to_tuple(v));
+  return out;
+}
 
-std::vector<RuleSpan> rule_spans(const py::list& rules) {
+DoubleArray many_scope_signals(const FloatArray& logits, const FloatArray& unseen) {
+  const auto z = matrix_view(logits, "logits"), u = matrix_view(unseen, "unseen");
+  if (u.rows != z.rows || u.cols != kNgramGroups)
+    throw InvalidArgument("unseen: expected " + std::to_string(z.rows) + " rows of " + std::to_string(kNgramGroups) +
+                          ", got " + std::to_string(u.rows) + " of " + std::to_string(u.cols));
+  DoubleArray out({static_cast<py::ssize_t>(z.rows), static_cast<py::ssize_t>(kScopeSignals)});
+  double* to = out.mutable_data();
+  for (std::int64_t i = 0; i < z.rows; ++i, to += kScopeSignals) {
+    UnseenShare share;
+    std::copy(u.row(i), u.row(i) + kNgramGroups, share.of);
+    const ScopeSignals signals = scope_signals(z.row(i), z.cols, share);
+    std::copy(signals.begin(), signals.end(), to);
+  }
+  return out;
+}
+
+std::unique_ptr<TokenTable> token_table(const Uint32Array& keys, const Int8Array& codes, const FloatArray& scales) {
+  const auto c = code_view(codes);
+  require_size(keys, c.rows, "keys");
+  require_size(scales, c.rows, "scales");
+  return std::make_unique<TokenTable>(keys.data(), c, scales.data());
+}
+
+// [texts, tokens, width] of texts with the same number of tokens.
+FloatArray token_vectors(const TokenTable& table, const std::vector<const PreparedText*>& texts,
+                         const std::vector<std::vector<RuleSpan>>& rules) {
+  require(!texts.empty() && rules.size() == texts.size(), "rules: expected a list for each of at least one text");
+  const auto tokens = static_cast<py::ssize_t>(texts[0]->tokens.size());
+  for (const PreparedText* t : texts)
+    require(static_cast<py::ssize_t>(t->tokens.size()) == tokens, "texts: expected the same number of tokens in each");
+  FloatArray out({static_cast<py::ssize_t>(texts.size()), tokens, static_cast<py::ssize_t>(table.width())});
+  float* to = out.mutable_data();
+  py::gil_scoped_release release;
+  for (std::size_t i = 0; i < texts.size(); ++i, to += tokens * table.width())
+    table.vectors(texts[i]->source, texts[i]->normal, texts[i]->tokens, rules[i], to);
+  return out;
+}
+
+// For each text, [(slot, first token, token after the last, log probability), ...]
+py::list decode(const FloatArray& emissions) {
+  require_ndim(emissions, 3, "emissions");
+  const std::int64_t steps = emissions.shape(1), tags = emissions.shape(2);
+  py::list out;
+  for (py::ssize_t i = 0; i < emissions.shape(0); ++i) {
+    py::list spans;
+    for (const TaggedSpan& s : decode_bio({emissions.data() + i * steps * tags, steps, tags}))
+      spans.append(py::make_tuple(s.slot, s.begin, s.end, s.log_chance));
+    out.append(std::move(spans));
+  }
+  return out;
+}
+
+std::vector<RuleSpan> rule_spans(const py::handle& rules) {
   std::vector<RuleSpan> out;
   for (const py::handle& r : rules) {
     const auto [begin, end, tag] = r.cast<std::tuple<std::int32_t, std::int32_t, std::uint32_t>>();
@@ -172,6 +246,13 @@ void bind_nlu(py::module_& m) {
       .def("__len__", &Featurizer::rows)
       .def("featurize", &featurize, "texts"_a, "num_threads"_a = 0);
 
+  m.def("scope_signals", &many_scope_signals, py::arg("logits").noconvert(), py::arg("unseen").noconvert());
+  py::class_<Decision>(m, "IntentDecision")
+      .def(py::init([](double temperature, const std::array<double, kScopeSignals + 1>& scope, double scope_threshold,
+                       double sure_threshold, double choice_share, bool several) {
+             return Decision{temperature, scope, scope_threshold, sure_threshold, choice_share, several};
+           }),
+           "temperature"_a, "scope"_a, "scope_threshold"_a, "sure_threshold"_a, "choice_share"_a, "several"_a);
   py::class_<IntentTraining>(m, "IntentTraining")
       .def(py::init<>())
       .def_readwrite("hidden", &IntentTraining::hidden)
@@ -189,9 +270,10 @@ void bind_nlu(py::module_& m) {
 
   py::class_<IntentModel>(m, "IntentModel")
       .def(py::init(&intent_model), py::arg("keys").noconvert(), py::arg("idf").noconvert(), "meaning_gain"_a,
-           py::arg("codes").noconvert(), py::arg("scales").noconvert(), py::arg("bias").noconvert(),
-           py::arg("output").noconvert(), py::arg("output_bias").noconvert(), py::keep_alive<1, 5>(),
-           py::keep_alive<1, 6>(), py::keep_alive<1, 7>(), py::keep_alive<1, 8>(), py::keep_alive<1, 9>())
+           py::arg("codes").noconvert(), py::arg("scales").noconvert(), py::arg("projection").noconvert(),
+           py::arg("bias").noconvert(), py::arg("output").noconvert(), py::arg("output_bias").noconvert(),
+           py::keep_alive<1, 5>(), py::keep_alive<1, 6>(), py::keep_alive<1, 7>(), py::keep_alive<1, 8>(),
+           py::keep_alive<1, 9>(), py::keep_alive<1, 10>())
       .def_property_readonly("intents", &IntentModel::intents)
       .def_property_readonly("hidden", &IntentModel::hidden)
       .def(
@@ -209,6 +291,18 @@ void bind_nlu(py::module_& m) {
           },
           "text"_a)
       .def("score_many", &score_many, "texts"_a, "num_threads"_a = 0)
+      .def(
+          "judge",
+          [](const IntentModel& model, const Decision& decision, const PreparedText& t) {
+            Verdict v;
+            {
+              py::gil_scoped_release release;
+              v = judge(model, decision, t.normal, t.tokens);
+            }
+            return to_tuple(v);
+          },
+          "decision"_a, "text"_a)
+      .def("judge_many", &judge_many, "decision"_a, "texts"_a, "num_threads"_a = 0)
       .def(
           "encode",
           [](const IntentModel& model, const PreparedText& t) {
@@ -234,23 +328,17 @@ void bind_nlu(py::module_& m) {
           },
           "text"_a, "intent"_a);
 
-  py::class_<TokenVocabulary>(m, "TokenVocabulary")
-      .def(py::init<const Uint32Array&>(), py::arg("keys").noconvert())
+  py::class_<TokenTable>(m, "TokenTable")
+      .def(py::init(&token_table), py::arg("keys").noconvert(), py::arg("codes").noconvert(),
+           py::arg("scales").noconvert(), py::keep_alive<1, 3>(), py::keep_alive<1, 4>())
       .def(
-          "rows",
-          [](const TokenVocabulary& v, const PreparedText& t, const py::list& rules) {
-            const std::vector<RuleSpan> spans = rule_spans(rules);
-            Int32Array out({static_cast<py::ssize_t>(t.tokens.size()), static_cast<py::ssize_t>(kTokenFeatures)});
-            std::int32_t* rows = out.mutable_data();
-            {
-              py::gil_scoped_release release;
-              std::vector<std::uint32_t> hashes;
-              token_features(t.source, t.normal, t.tokens, spans, hashes);
-              for (std::size_t i = 0; i < hashes.size(); ++i) rows[i] = v.row(hashes[i]);
-            }
-            return out;
+          "vectors",
+          [](const TokenTable& table, const std::vector<const PreparedText*>& texts, const py::list& rules) {
+            std::vector<std::vector<RuleSpan>> spans;
+            for (const py::handle& r : rules) spans.push_back(rule_spans(r));
+            return token_vectors(table, texts, spans);
           },
-          "text"_a, "rules"_a);
+          "texts"_a, "rules"_a);
   m.def(
       "token_features",
       [](const PreparedText& t, const py::list& rules) {
@@ -264,22 +352,7 @@ void bind_nlu(py::module_& m) {
         return own(std::move(hashes), {n, kTokenFeatures});
       },
       "text"_a, "rules"_a);
-  m.def(
-      "viterbi",
-      [](const FloatArray& emissions, const FloatArray& transitions, const FloatArray& start, const FloatArray& end) {
-        const auto e = matrix_view(emissions, "emissions"), t = matrix_view(transitions, "transitions");
-        require_size(start, e.cols, "start");
-        require_size(end, e.cols, "end");
-        std::vector<std::int32_t> path;
-        {
-          py::gil_scoped_release release;
-          path = viterbi(e, t, start.data(), end.data());
-        }
-        const auto n = static_cast<py::ssize_t>(path.size());
-        return own(std::move(path), {n});
-      },
-      py::arg("emissions").noconvert(), py::arg("transitions").noconvert(), py::arg("start").noconvert(),
-      py::arg("end").noconvert());
+  m.def("decode_bio", &decode, py::arg("emissions").noconvert());
 }
 
 }  // namespace ecocore::bindings

@@ -1,8 +1,8 @@
 #include "ecocore/intent.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
+#include <compare>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -15,29 +15,7 @@ namespace ecocore {
 // ---- Featurizer ----
 
 Featurizer::Featurizer(const std::uint32_t* keys, const float* idf, std::int64_t count, float meaning_gain)
-    : idf_(idf, idf + count), meaning_gain_(meaning_gain) {
-  require(count < (std::int64_t{1} << 30), "keys: expected fewer than 2^30 n-grams; raise min_texts");
-  const std::size_t slots = std::bit_ceil(static_cast<std::size_t>(std::max<std::int64_t>(count, 1)) * 2);
-  mask_ = static_cast<std::uint32_t>(slots - 1);
-  slot_key_.assign(slots, 0);
-  slot_row_.assign(slots, -1);
-  for (std::int64_t i = 0; i < count; ++i) {
-    std::uint32_t slot = keys[i] & mask_;
-    while (slot_row_[slot] >= 0) {
-      require(slot_key_[slot] != keys[i], "keys: expected different hashes; one stands twice");
-      slot = (slot + 1) & mask_;
-    }
-    slot_key_[slot] = keys[i];
-    slot_row_[slot] = static_cast<std::int32_t>(i);
-  }
-}
-
-std::int32_t Featurizer::row(std::uint32_t hash) const {
-  for (std::uint32_t slot = hash & mask_;; slot = (slot + 1) & mask_) {
-    if (slot_row_[slot] < 0) return -1;
-    if (slot_key_[slot] == hash) return slot_row_[slot];
-  }
-}
+    : index_(keys, count), idf_(idf, idf + count), meaning_gain_(meaning_gain) {}
 
 void Featurizer::weigh(const std::vector<Ngram>& ngrams, std::vector<SparseEntry>& out, UnseenShare& unseen) const {
   out.clear();
@@ -45,7 +23,7 @@ void Featurizer::weigh(const std::vector<Ngram>& ngrams, std::vector<SparseEntry
   struct Found {
     std::int32_t row;
     std::uint8_t group;
-    bool operator<(const Found& other) const { return row < other.row; }
+    auto operator<=>(const Found&) const = default;  // two groups may meet in one row: their hashes collide
   };
   thread_local std::vector<Found> found;
   found.clear();
@@ -132,21 +110,29 @@ Vocabulary build_vocabulary(const std::vector<std::u32string>& texts, std::int32
 // ---- IntentModel ----
 
 IntentModel::IntentModel(Featurizer featurizer, MatrixView<const std::int8_t> codes, const float* scales,
-                         const float* bias, MatrixView<const float> output, const float* output_bias)
+                         MatrixView<const float> projection, const float* bias, MatrixView<const float> output,
+                         const float* output_bias)
     : featurizer_(std::move(featurizer)),
       codes_(codes),
       scales_(scales),
+      projection_(projection),
       bias_(bias),
       output_(output),
       output_bias_(output_bias) {
-  require(codes.rows == featurizer_.rows() && codes.cols == output.rows,
-          "codes: expected a row for each n-gram and a column for each hidden unit");
+  require(codes.rows == featurizer_.rows() && codes.cols == projection.rows,
+          "codes: expected a row for each n-gram and a column for each row of the projection");
+  require(projection.cols == output.rows, "projection: expected a column for each hidden unit");
 }
 
 void IntentModel::bag(const std::vector<SparseEntry>& entries, float* hidden) const {
-  const auto axpy = kernels().nlu.axpy_i8;
-  std::copy(bias_, bias_ + codes_.cols, hidden);
-  for (const SparseEntry& e : entries) axpy(e.weight * scales_[e.row], codes_.row(e.row), hidden, codes_.cols);
+  const NluKernels& kernel = kernels().nlu;
+  thread_local std::vector<float> sum;
+  sum.assign(static_cast<std::size_t>(codes_.cols), 0.0f);
+  for (const SparseEntry& e : entries)
+    kernel.axpy_i8(e.weight * scales_[e.row], codes_.row(e.row), sum.data(), codes_.cols);
+  std::copy(bias_, bias_ + this->hidden(), hidden);
+  for (std::int64_t r = 0; r < codes_.cols; ++r)
+    kernel.axpy(sum[static_cast<std::size_t>(r)], projection_.row(r), hidden, this->hidden());
 }
 
 void IntentModel::encode(const NormalizedText& text, const std::vector<Token>& tokens, float* hidden,
@@ -156,19 +142,19 @@ void IntentModel::encode(const NormalizedText& text, const std::vector<Token>& t
   extract_ngrams(text, tokens, featurizer_.meanings(), ngrams);
   featurizer_.weigh(ngrams, entries, unseen);
   bag(entries, hidden);
-  for (std::int64_t k = 0; k < codes_.cols; ++k) hidden[k] = hidden[k] > 0 ? hidden[k] : 0.0f;
+  for (std::int64_t k = 0; k < this->hidden(); ++k) hidden[k] = hidden[k] > 0 ? hidden[k] : 0.0f;
 }
 
 void IntentModel::score(const NormalizedText& text, const std::vector<Token>& tokens, float* logits,
                         UnseenShare& unseen) const {
-  thread_local std::vector<float> hidden;
-  hidden.resize(static_cast<std::size_t>(codes_.cols));
-  encode(text, tokens, hidden.data(), unseen);
+  thread_local std::vector<float> units;
+  units.resize(static_cast<std::size_t>(hidden()));
+  encode(text, tokens, units.data(), unseen);
   const auto axpy = kernels().nlu.axpy;
-  std::copy(output_bias_, output_bias_ + output_.cols, logits);
-  for (std::int64_t k = 0; k < output_.rows; ++k)
-    if (hidden[static_cast<std::size_t>(k)] > 0)
-      axpy(hidden[static_cast<std::size_t>(k)], output_.row(k), logits, output_.cols);
+  std::copy(output_bias_, output_bias_ + intents(), logits);
+  for (std::int64_t k = 0; k < hidden(); ++k)
+    if (units[static_cast<std::size_t>(k)] > 0)
+      axpy(units[static_cast<std::size_t>(k)], output_.row(k), logits, intents());
 }
 
 std::vector<Contribution> IntentModel::explain(const NormalizedText& text, const std::vector<Token>& tokens,
@@ -179,11 +165,14 @@ std::vector<Contribution> IntentModel::explain(const NormalizedText& text, const
   UnseenShare unseen;
   extract_ngrams(text, tokens, featurizer_.meanings(), ngrams);
   featurizer_.weigh(ngrams, entries, unseen);
-  std::vector<float> active(static_cast<std::size_t>(codes_.cols));
-  bag(entries, active.data());
-  for (std::int64_t k = 0; k < codes_.cols; ++k) {
-    float& a = active[static_cast<std::size_t>(k)];
-    a = a > 0 ? output_.row(k)[intent] : 0.0f;
+  std::vector<float> units(static_cast<std::size_t>(hidden()));
+  bag(entries, units.data());
+  std::vector<double> effect(static_cast<std::size_t>(codes_.cols), 0.0);  // of a unit of the sum, on the logit
+  for (std::int64_t k = 0; k < hidden(); ++k) {
+    if (!(units[static_cast<std::size_t>(k)] > 0)) continue;
+    for (std::int64_t r = 0; r < codes_.cols; ++r)
+      effect[static_cast<std::size_t>(r)] +=
+          static_cast<double>(projection_.row(r)[k]) * static_cast<double>(output_.row(k)[intent]);
   }
   const std::vector<std::string> strings = ngram_strings(text, tokens, featurizer_.meanings());
   std::unordered_map<std::int32_t, std::size_t> first;
@@ -191,8 +180,7 @@ std::vector<Contribution> IntentModel::explain(const NormalizedText& text, const
   std::vector<Contribution> out;
   for (const SparseEntry& e : entries) {
     double sum = 0;
-    for (std::int64_t k = 0; k < codes_.cols; ++k)
-      sum += static_cast<double>(active[static_cast<std::size_t>(k)]) * codes_.row(e.row)[k];
+    for (std::int64_t r = 0; r < codes_.cols; ++r) sum += effect[static_cast<std::size_t>(r)] * codes_.row(e.row)[r];
     const std::size_t i = first.at(e.row);
     out.push_back({strings[i], text.begin[static_cast<std::size_t>(ngrams[i].begin)],
                    text.end[static_cast<std::size_t>(ngrams[i].end - 1)],

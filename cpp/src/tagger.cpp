@@ -5,6 +5,7 @@
 #include <string>
 
 #include "ecocore/error.hpp"
+#include "kernels/table.hpp"
 
 namespace ecocore {
 namespace {
@@ -113,41 +114,71 @@ void token_features(std::u32string_view source, const NormalizedText& text, cons
   }
 }
 
-std::vector<std::int32_t> viterbi(MatrixView<const float> emissions, MatrixView<const float> transitions,
-                                  const float* start, const float* end) {
-  const std::int64_t steps = emissions.rows, tags = emissions.cols;
-  require(transitions.rows == tags && transitions.cols == tags,
-          "transitions: expected a row and a column for each tag");
-  std::vector<std::int32_t> path(static_cast<std::size_t>(steps));
-  if (steps == 0) return path;
-  require(tags > 0, "emissions: expected at least one tag");
-  std::vector<float> best(static_cast<std::size_t>(tags)), next(best);
-  std::vector<std::int32_t> from(static_cast<std::size_t>(steps * tags), 0);
-  for (std::int64_t k = 0; k < tags; ++k) best[static_cast<std::size_t>(k)] = start[k] + emissions.row(0)[k];
-  for (std::int64_t t = 1; t < steps; ++t) {
-    std::int32_t* origin = from.data() + t * tags;
-    std::fill(next.begin(), next.end(), -std::numeric_limits<float>::infinity());
-    for (std::int64_t a = 0; a < tags; ++a) {
-      const float base = best[static_cast<std::size_t>(a)];
-      const float* row = transitions.row(a);
-      for (std::int64_t b = 0; b < tags; ++b) {
-        const float score = base + row[b];
-        const bool better = score > next[static_cast<std::size_t>(b)];
-        next[static_cast<std::size_t>(b)] = better ? score : next[static_cast<std::size_t>(b)];
-        origin[b] = better ? static_cast<std::int32_t>(a) : origin[b];
-      }
-    }
-    for (std::int64_t k = 0; k < tags; ++k) next[static_cast<std::size_t>(k)] += emissions.row(t)[k];
-    std::swap(best, next);
+TokenTable::TokenTable(const std::uint32_t* keys, MatrixView<const std::int8_t> codes, const float* scales)
+    : index_(keys, codes.rows), codes_(codes), scales_(scales) {}
+
+void TokenTable::vectors(std::u32string_view source, const NormalizedText& text, const std::vector<Token>& tokens,
+                         const std::vector<RuleSpan>& rules, float* out) const {
+  thread_local std::vector<std::uint32_t> hashes;
+  hashes.clear();
+  token_features(source, text, tokens, rules, hashes);
+  std::fill(out, out + static_cast<std::int64_t>(tokens.size()) * width(), 0.0f);
+  const auto axpy = kernels().nlu.axpy_i8;
+  for (std::size_t i = 0; i < hashes.size(); ++i) {
+    const std::int32_t row = hashes[i] == 0 ? -1 : index_.row(hashes[i]);
+    if (row >= 0)
+      axpy(scales_[row], codes_.row(row), out + static_cast<std::int64_t>(i / kTokenFeatures) * width(), width());
   }
-  std::int64_t tag = 0;
-  for (std::int64_t k = 1; k < tags; ++k)
-    if (best[static_cast<std::size_t>(k)] + end[k] > best[static_cast<std::size_t>(tag)] + end[tag]) tag = k;
+}
+
+std::vector<TaggedSpan> decode_bio(MatrixView<const float> emissions) {
+  const std::int64_t steps = emissions.rows, tags = emissions.cols;
+  require(tags % 2 == 1, "emissions: expected an odd number of tags: outside, and two of each slot");
+  std::vector<TaggedSpan> spans;
+  if (steps == 0) return spans;
+  constexpr float kNever = -std::numeric_limits<float>::infinity();
+  std::vector<float> best(static_cast<std::size_t>(tags));
+  // Where a path came from: for every step the best tag before, which O and the beginnings follow, and for every slot
+  // whether its continuation follows its beginning or itself.
+  std::vector<std::int32_t> before(static_cast<std::size_t>(steps));
+  std::vector<std::uint8_t> continued(static_cast<std::size_t>(steps * (tags / 2)));
+  for (std::int64_t k = 0; k < tags; ++k)
+    best[static_cast<std::size_t>(k)] = k > 0 && k % 2 == 0 ? kNever : emissions.row(0)[k];
+  const auto largest = [&] { return std::max_element(best.begin(), best.end()) - best.begin(); };
+  for (std::int64_t t = 1; t < steps; ++t) {
+    const float* e = emissions.row(t);
+    const auto top = largest();
+    const float base = best[static_cast<std::size_t>(top)];
+    before[static_cast<std::size_t>(t)] = static_cast<std::int32_t>(top);
+    std::uint8_t* inside = continued.data() + t * (tags / 2);
+    for (std::int64_t k = 1; k < tags; k += 2) {
+      float &begins = best[static_cast<std::size_t>(k)], &goes_on = best[static_cast<std::size_t>(k + 1)];
+      inside[k / 2] = goes_on > begins;
+      goes_on = std::max(begins, goes_on) + e[k + 1];
+      begins = base + e[k];
+    }
+    best[0] = base + e[0];
+  }
+  std::vector<std::int32_t> path(static_cast<std::size_t>(steps));
+  std::int64_t tag = largest();
   for (std::int64_t t = steps - 1; t >= 0; --t) {
     path[static_cast<std::size_t>(t)] = static_cast<std::int32_t>(tag);
-    tag = from[static_cast<std::size_t>(t * tags + tag)];
+    if (tag > 0 && tag % 2 == 0)
+      tag -= continued[static_cast<std::size_t>(t * (tags / 2) + tag / 2 - 1)] ? 0 : 1;
+    else
+      tag = before[static_cast<std::size_t>(t)];
   }
-  return path;
+  for (std::int64_t t = 0; t < steps; ++t) {
+    const std::int32_t k = path[static_cast<std::size_t>(t)];
+    if (k == 0) continue;
+    const float e = emissions.row(t)[k];
+    if (k % 2 == 1)
+      spans.push_back({k / 2, static_cast<std::int32_t>(t), static_cast<std::int32_t>(t + 1), e});
+    else
+      spans.back().end = static_cast<std::int32_t>(t + 1),
+      spans.back().log_chance = std::min(spans.back().log_chance, e);
+  }
+  return spans;
 }
 
 }  // namespace ecocore

@@ -44,9 +44,12 @@ class UnicodeTable {
     }
   }
 
-  // Tags, selectors and private use beyond the table pass through as "other".
+  // Beyond the table: tags and variation selectors (U+E0000 to U+E0FFF, which Unicode has renderers ignore) belong to
+  // the character before them; private use and what is unassigned becomes U+FFFD.
   std::uint32_t word(char32_t c) const {
-    return c < kTableEnd ? words_[c] : kReplacement | 1u << 24 | static_cast<std::uint32_t>(CharClass::kOther) << 28;
+    constexpr auto kOther = static_cast<std::uint32_t>(CharClass::kOther) << 28;
+    if (c < kTableEnd) return words_[c];
+    return c >= 0xE0000 && c < 0xE1000 ? 1u << 31 | kOther : kReplacement | 1u << 24 | kOther;
   }
   const char32_t* pool(std::uint32_t position) const { return pool_.data() + position; }
 

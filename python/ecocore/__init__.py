@@ -25,6 +25,8 @@ if typing.TYPE_CHECKING:
     from .ids import IdMap
     from .interactions import Interactions
     from .nlu import NLU
+    from .profiles import Profile, Profiles
+    from .ranking import RankingModel
     from .runtime import build_info, get_num_threads, set_num_threads
     from .sessions import SessionStore
     from .shop import Product, Recommendation, Shop
@@ -45,6 +47,8 @@ _HOMES = {
     "ids": ("IdMap",),
     "interactions": ("Interactions",),
     "nlu": ("NLU",),
+    "profiles": ("Profile", "Profiles"),
+    "ranking": ("RankingModel",),
     "runtime": ("build_info", "get_num_threads", "set_num_threads"),
     "sessions": ("SessionStore",),
     "shop": ("Product", "Recommendation", "Shop"),
@@ -72,6 +76,9 @@ __all__ = [  # noqa: RUF022 - in plain order
     "NotFitted",
     "Popularity",
     "Product",
+    "Profile",
+    "Profiles",
+    "RankingModel",
     "Recommendation",
     "RepeatPurchases",
     "SessionStore",

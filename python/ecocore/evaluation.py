@@ -91,7 +91,8 @@ def ranking_metrics(
     - ``map``: sum h_i * precision@i, divided by min(k, R)
     - ``coverage``: share of the n_items that at least one counted user was recommended
 
-    Users without relevant items are left out of every metric. Items in ``exclude`` (CSR, same rows) count neither as
+    Users without relevant items are left out of every metric; where nobody is left, the means are NaN and ``n_users``
+    is 0. Items in ``exclude`` (CSR, same rows) count neither as
     recommended nor as relevant, but keep their rank. Raises InvalidArgument for ids out of range or named twice.
     """
     relevant = as_csr(relevant, "relevant", pattern=True, num_threads=num_threads)
@@ -134,6 +135,8 @@ def evaluate(
     matrices (or Interactions) of the same shape (n_users, n_items). ``users``: ids to judge, all by default. With
     ``filter_seen`` the items of ``train`` are masked: they are not recommended, and those that reappear in ``test``
     are not expected; without it repeat purchases count. The metrics are those of :func:`ranking_metrics`.
+
+    Raises InvalidArgument where nobody is left to judge: an empty test would have no mean to tell of.
     """
     seen = as_csr(train, "train", num_threads=num_threads)
     wanted = as_csr(test, "test", shape=seen.shape, pattern=True, num_threads=num_threads)
@@ -162,6 +165,12 @@ def evaluate(
         exclude=seen.take_rows(judged) if filter_seen else None,
         num_threads=num_threads,
     )
+    if not result.n_users:
+        new = " that train does not have (filter_seen=False also counts those it has)" if filter_seen else ""
+        raise InvalidArgument(
+            f"test: expected at least one of the {chosen.size:,} users to have an item there{new}; got none;"
+            " judge by a longer span"
+        )
     return Metrics(k, result.means, result.per_user, judged[result.users], chosen.size - judged.size + result.n_skipped)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .catalogue import Catalogue
     from .summary import BehaviourSummary
 
-__all__ = ["Events", "slices", "user_ranges"]
+__all__ = ["Events", "check_weighing", "slices", "user_ranges"]
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -47,6 +47,17 @@ def slices(db: Database, select: str, where: str = "true") -> Iterator[dict[str,
     """Columns of the events, slice by slice of whole users, each in the order of user, item and time."""
     for part in user_ranges(db, where):
         yield db.arrays(f"SELECT {select} FROM events WHERE {part}")
+
+
+def check_weighing(weights: Mapping[str, float] | None, half_life: Any, cap: float | None) -> None:
+    """Raises InvalidArgument for weights, half-life or cap that no log could be weighed with, before one is read."""
+    for kind, w in (weights or {}).items():
+        if isinstance(w, bool) or not isinstance(w, (int, float, np.number)) or not 0 <= w < float("inf"):
+            raise InvalidArgument(f"weights: expected a finite number of at least 0 for {kind!r}; got {w!r}")
+    if half_life is not None:
+        as_duration(half_life, "half_life")
+    if cap is not None and not cap > 0:
+        raise InvalidArgument(f"cap: expected a number above 0; got {cap!r}")
 
 
 class Events:
@@ -174,9 +185,8 @@ class Events:
         raise with ``strict``.
         """
         dropped: list[RuleCount] = []
+        check_weighing(weights, half_life, cap)
         weight = self._weight(weights, by, half_life, now, strict, dropped)
-        if cap is not None and not cap > 0:
-            raise InvalidArgument(f"cap: expected a number above 0; got {cap!r}")
         for name, x in (("min_user_items", min_user_items), ("min_item_users", min_item_users)):
             if isinstance(x, bool) or not isinstance(x, (int, np.integer)) or x < 1:
                 raise InvalidArgument(f"{name}: expected a whole number of at least 1; got {x!r}")
@@ -231,9 +241,6 @@ class Events:
         """SQL of an event's weight; NULL for an event whose type has none."""
         factors = []
         if weights is not None:
-            for kind, w in weights.items():
-                if isinstance(w, bool) or not isinstance(w, (int, float, np.number)) or not 0 <= w < float("inf"):
-                    raise InvalidArgument(f"weights: expected a finite number of at least 0 for {kind!r}; got {w!r}")
             types = self.event_types
             unknown = [kind for kind in types if kind not in weights]
             if unknown and strict:
@@ -341,18 +348,24 @@ class Events:
         ids = self.id_map(table)
         return renumber, ids if used.all() else ids.take(np.flatnonzero(used))
 
-    def item_statistics(self, items: IdMap) -> dict[str, npt.NDArray[np.float64]]:
+    def item_statistics(
+        self, items: IdMap, *, purchases: Sequence[str] | None = None
+    ) -> dict[str, npt.NDArray[np.float64]]:
         """What the log tells of each of these items: arrays of float64, one value an item, for features of a model.
 
         ``events``: their number, 0 for an item that the log does not know; with prices ``spend``: the sum paid, and
-        ``price``: the sum paid by the pieces sold for it, NaN where nothing was.
+        ``price``: the sum paid by the pieces sold for it, NaN where nothing was. Only events of the types ``purchases``
+        pay (see :meth:`summary`): a product that was looked at has not been sold.
         """
+        from .summary import purchase_test
+
         priced = "amount" in self.columns or "price" in self.columns
         paid = self._amount() if priced else "NULL"
         pieces = "coalesce(quantity, 1)" if "quantity" in self.columns else "1"
+        sold_line = f"{purchase_test(self, purchases)} AND {paid} IS NOT NULL"
         found = self._db.arrays(
-            f"SELECT item, count(*) AS n, coalesce(sum({paid}), 0)::DOUBLE AS spend,"
-            f" coalesce(sum({pieces}) FILTER ({paid} IS NOT NULL), 0)::DOUBLE AS pieces"
+            f"SELECT item, count(*) AS n, coalesce(sum({paid}) FILTER ({sold_line}), 0)::DOUBLE AS spend,"
+            f" coalesce(sum({pieces}) FILTER ({sold_line}), 0)::DOUBLE AS pieces"
             f" FROM events WHERE {self._where} GROUP BY item ORDER BY item"
         )
         to = items.codes(self.id_map("items"), missing=-1)[found["item"]]

@@ -49,6 +49,8 @@ BUILT_IN: Mapping[str, str] = {
     ),
 }
 
+_NEEDS = {"email": re.compile("@"), **dict.fromkeys(("phone", "amount", "order_id"), re.compile("[0-9]"))}
+
 MAX_CHARACTERS = 4_000  #: of the normalised text, that rules look at
 _NESTED = re.compile(r"\((?:[^()\\]|\\.)*(?:[+*]|\{\d*,\d*\})(?:[^()\\]|\\.)*\)(?:[+*]|\{\d*,)")
 _BACK_REFERENCE = re.compile(r"\\[1-9]|\(\?P=")
@@ -60,7 +62,7 @@ class Rule:
 
     name: str
     pattern: re.Pattern[str]
-    needs_digit: bool  #: nothing to find in a text without digits
+    needs: re.Pattern[str] | None = None  #: nothing to find in a text without this, which is quicker to see
 
 
 def compile_rules(rules: Mapping[str, str]) -> tuple[Rule, ...]:
@@ -83,5 +85,5 @@ def compile_rules(rules: Mapping[str, str]) -> tuple[Rule, ...]:
             pattern = re.compile(source, flags)
         except re.error as e:
             raise InvalidArgument(f"rules[{name!r}]: not a regular expression: {e}; got {source!r}") from None
-        out.append(Rule(name, pattern, name in ("phone", "order_id", "amount") and source == BUILT_IN.get(name)))
+        out.append(Rule(name, pattern, _NEEDS.get(name) if source == BUILT_IN.get(name) else None))
     return tuple(out)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .catalogue import Catalogue
     from .events import Events
 
-__all__ = ["BehaviourSummary", "repeat_share", "summarize"]
+__all__ = ["BehaviourSummary", "purchase_test", "repeat_share", "summarize"]
 
 _SPANS = {"day": "%Y-%m-%d", "week": "%Y-%m-%d", "month": "%Y-%m"}
 PURCHASES = ("purchase", "buy", "order", "transaction")  # names of event types that are taken for purchases
@@ -149,6 +149,12 @@ def _purchases(events: Events, given: Sequence[str] | None) -> dict[str, int]:
     return {name: codes[name] for name in given}
 
 
+def purchase_test(events: Events, given: Sequence[str] | None) -> str:
+    """SQL that is true for a purchase; ``given`` is ``purchases`` as :meth:`ecocore.Events.summary` takes it."""
+    codes = _purchases(events, given).values()
+    return f"event IN ({', '.join(map(str, codes))})" if codes else "true"
+
+
 def summarize(
     events: Events, catalogue: Catalogue | None, top: int, purchases: Sequence[str] | None = None
 ) -> BehaviourSummary:
@@ -159,13 +165,17 @@ def summarize(
     db, where = events._db, events._where
     timed, baskets = "time" in events.columns, "basket" in events.columns
     priced = "amount" in events.columns or "price" in events.columns
-    bought = _purchases(events, purchases)
-    is_purchase = f"event IN ({', '.join(map(str, bought.values()))})" if bought else "true"
+    is_purchase = purchase_test(events, purchases)
     amount = f"CASE WHEN {is_purchase} THEN {events._amount()} END" if priced else "NULL"
     count, items = db.run(f"SELECT count(*), count(DISTINCT item) FROM events WHERE {where}")[0]
     if count == 0:
         raise InvalidArgument("events: there are none in this part to summarize")
-    out: dict[str, Any] = {"events": count, "items": items, "report": events.report, "purchases": list(bought)}
+    out: dict[str, Any] = {
+        "events": count,
+        "items": items,
+        "report": events.report,
+        "purchases": list(_purchases(events, purchases)),
+    }
     if "event" in events.columns:
         out["event_types"] = events.event_types
     if timed:

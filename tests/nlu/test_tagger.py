@@ -1,4 +1,4 @@
-"""Viterbi against trying every path; features that are the same wherever a token stands; tags and offsets."""
+"""Decoding against trying every path; features that are the same wherever a token stands; tags and offsets."""
 
 from __future__ import annotations
 
@@ -13,47 +13,53 @@ for _package in ("torch", "onnx"):
     pytest.importorskip(_package, reason="training needs the extra 'train'")
 
 from ecocore import InvalidArgument, _core
-from ecocore.nlu import transition_limits
 from ecocore.train.nlu_examples import Example
 from ecocore.train.nlu_slots import bio_tags
 
 
-@given(st.integers(1, 5), st.integers(1, 4), st.integers(0, 2**32 - 1))
-def test_viterbi_finds_the_best_path(steps, tags, seed):
+def best_path(emissions):
+    """Of all sequences of tags that BIO allows, that with the largest sum; of equal ones the smallest from the end."""
+    steps, tags = emissions.shape
+    paths = [
+        p
+        for p in itertools.product(range(tags), repeat=steps)
+        if all(k == 0 or k % 2 or before in (k - 1, k) for before, k in itertools.pairwise((0, *p)))
+    ]
+    return max(paths, key=lambda p: (sum(float(emissions[t, k]) for t, k in enumerate(p)), [-k for k in reversed(p)]))
+
+
+def spans_of(path, emissions):
+    out = []
+    for t, k in enumerate(path):
+        if k % 2:
+            out.append([k // 2, t, t + 1, emissions[t, k]])
+        elif k:
+            out[-1][2:] = [t + 1, min(out[-1][3], emissions[t, k])]
+    return [tuple(s) for s in out]
+
+
+@given(st.integers(1, 5), st.integers(0, 2), st.integers(0, 2**32 - 1), st.booleans())
+def test_decodes_the_best_path_of_bio_tags(steps, slots, seed, ties):
     random = np.random.default_rng(seed)
-    e, t = (
-        random.standard_normal((steps, tags)).astype(np.float32),
-        random.standard_normal((tags, tags)).astype(np.float32),
-    )
-    start, end = random.standard_normal((2, tags)).astype(np.float32)
-
-    def score(path):
-        return (
-            start[path[0]]
-            + end[path[-1]]
-            + sum(e[i, k] for i, k in enumerate(path))
-            + sum(t[a, b] for a, b in itertools.pairwise(path))
-        )
-
-    best = max(itertools.product(range(tags), repeat=steps), key=score)
-    assert score(_core.viterbi(e, t, start, end).tolist()) == pytest.approx(score(best), abs=1e-4)
+    shape = (3, steps, 1 + 2 * slots)
+    emissions = (random.integers(-2, 3, shape) if ties else random.standard_normal(shape)).astype(np.float32)
+    expected = [spans_of(best_path(e), e) for e in emissions]
+    assert _core.decode_bio(emissions) == expected
+    assert _core.decode_bio(emissions[1:2]) == expected[1:2]
 
 
-@given(st.integers(1, 30), st.integers(0, 2**32 - 1))
-def test_an_inside_tag_never_stands_without_its_beginning(steps, seed):
-    tags = ["O", "B-a", "I-a", "B-b", "I-b"]
-    limits, start = transition_limits(tags)
-    e = np.random.default_rng(seed).standard_normal((steps, 5)).astype(np.float32)
-    path = [tags[k] for k in _core.viterbi(e, limits, start, np.zeros(5, np.float32))]
-    for before, tag in itertools.pairwise(["O", *path]):
-        assert tag[0] != "I" or before[2:] == tag[2:]
+def test_decoding_nothing_and_wrong_shapes():
+    assert _core.decode_bio(np.zeros((2, 0, 3), np.float32)) == [[], []]
+    with pytest.raises(InvalidArgument, match="odd number of tags"):
+        _core.decode_bio(np.zeros((1, 4, 2), np.float32))
+    with pytest.raises(InvalidArgument, match="emissions"):
+        _core.decode_bio(np.zeros((4, 3), np.float32))
 
 
-def test_viterbi_of_nothing_and_of_wrong_shapes():
-    z = np.zeros((0, 2), np.float32)
-    assert _core.viterbi(z, np.zeros((2, 2), np.float32), np.zeros(2, np.float32), np.zeros(2, np.float32)).size == 0
-    with pytest.raises(InvalidArgument, match="transitions"):
-        _core.viterbi(z, np.zeros((3, 2), np.float32), np.zeros(2, np.float32), np.zeros(2, np.float32))
+def test_emissions_that_are_no_numbers_do_no_harm():
+    for bad in (np.nan, -np.inf, np.inf):
+        spans = _core.decode_bio(np.full((1, 5, 7), bad, np.float32))[0]
+        assert all(0 <= a < b <= 5 and 0 <= slot < 3 for slot, a, b, _ in spans)
 
 
 def features(text, rules=()):
@@ -71,12 +77,30 @@ def test_features_tell_case_numbers_and_rules_apart():
     assert ruled[1, 7] not in (0, ruled[2, 7])  # beginning and inside differ
 
 
-def test_a_vocabulary_gives_zero_for_what_it_does_not_know():
-    known = np.unique(features("my order")[features("my order") != 0])
-    vocabulary = _core.TokenVocabulary(known)
-    rows = vocabulary.rows(_core.PreparedText("my xylophone"), [])
-    assert (rows[0] != 0).sum() == (features("my")[0] != 0).sum()
-    assert rows[1, 0] == 0
+def test_vectors_are_the_sums_of_the_rows_of_known_features(isa):
+    random = np.random.default_rng(0)
+    keys = np.unique(features("my order 我的")[features("my order 我的") != 0])
+    codes = random.integers(-127, 128, (len(keys), 10)).astype(np.int8)
+    scales = random.random(len(keys)).astype(np.float32)
+    table = _core.TokenTable(keys, codes, scales)
+    rows = {int(k): codes[i].astype(np.float64) * scales[i] for i, k in enumerate(keys)}
+    texts = ["my xylophone", "order 我", "我order"]
+    vectors = table.vectors([_core.PreparedText(t) for t in texts], [[] for _ in texts])
+    for text, own in zip(texts, vectors, strict=True):
+        expected = [sum((rows.get(int(h), np.zeros(10)) for h in token), np.zeros(10)) for token in features(text)]
+        np.testing.assert_allclose(own, expected, rtol=1e-5, atol=1e-4)
+        alone = table.vectors([_core.PreparedText(text)], [[]])
+        assert alone[0].tobytes() == own.tobytes()
+
+
+def test_texts_of_different_lengths_do_not_run_together():
+    table = _core.TokenTable(np.array([1], np.uint32), np.zeros((1, 4), np.int8), np.ones(1, np.float32))
+    with pytest.raises(InvalidArgument, match="same number of tokens"):
+        table.vectors([_core.PreparedText("a"), _core.PreparedText("a b")], [[], []])
+    with pytest.raises(InvalidArgument, match="rules"):
+        table.vectors([_core.PreparedText("a")], [])
+    with pytest.raises(InvalidArgument, match="scales"):
+        _core.TokenTable(np.array([1], np.uint32), np.zeros((1, 4), np.int8), np.ones(2, np.float32))
 
 
 def test_tags_follow_characters():

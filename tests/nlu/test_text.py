@@ -31,6 +31,8 @@ def normalized(text):
         ("①㈱㎏", "1(株)kg"),
         ("", ""),
         ("\u202eabc", "abc"),
+        ("葛\U000e0100飾", "葛饰"),  # a variation selector says how to draw, not what is meant
+        ("🏴\U000e0067\U000e0062\U000e007fx", "🏴x"),  # the tags of a flag
     ],
 )
 def test_normalises(text, expected):
@@ -57,6 +59,11 @@ def test_every_token_maps_back_to_the_text_it_came_from(text):
     n = len(prepared.normalized)
     if n:
         assert prepared.source_span(0, n)[1] <= len(text)
+
+
+def test_a_vanishing_selector_belongs_to_the_character_before_it():
+    text = "葛\U000e0100飾 ok"
+    assert [text[a:b] for a, b in _core.PreparedText(text).tokens] == ["葛\U000e0100", "飾", "ok"]
 
 
 @given(st.text(st.characters(categories=["Ll", "Lu", "Nd", "Zs"], max_codepoint=0x7F), max_size=40))

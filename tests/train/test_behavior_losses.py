@@ -97,3 +97,36 @@ def test_sparse_adam_is_pytorchs():
         (taken * target).sum().backward()
         table.step(rows, taken, 0.1, step)
     assert table.table.numpy() == pytest.approx(embedding.weight.detach().numpy(), abs=1e-6)
+
+
+def test_a_sequences_own_items_are_candidates_for_certain():
+    """Two sequences: 3, 5, 3, unknown, 7 and 9, 5. The first batch row is looked at position by position."""
+    items = np.array([[3, 5, 3, 0], [9, 0, 0, 0]])
+    targets = np.array([[5, 3, 0, 7], [5, 0, 0, 0]])
+    batch = Batch(items, targets, targets > 0, np.array([4, 1]), None, None)
+    rows = np.array([0, 2, 3, 5, 7, 9])  # the candidates: 2 (drawn), 3, 5, 7, 9
+    chance = torch.tensor([0.2, 0.3, 0.5, 0.7, 0.9])
+    columns = torch.from_numpy(np.searchsorted(rows, targets[batch.valid]) - 1)
+    expected = [
+        [0.2, 1.0, 0.5, 1.0, 0.9],  # after 3 comes 5, not seen before: it keeps its chance
+        [0.2, 1.0, 1.0, 1.0, 0.9],  # after 3, 5 comes 3 again
+        [0.2, 1.0, 1.0, 0.7, 0.9],  # after 3, 5, 3, unknown comes 7
+        [0.2, 0.3, 0.5, 0.7, 1.0],  # after 9 comes 5; 3 and 7 are of the other sequence
+    ]
+    own = loop._own_included(chance, batch, rows, columns)
+    assert own.numpy() == pytest.approx(np.array(expected, np.float32))
+
+
+def test_corrected_softmax_is_the_truth_where_some_candidates_are_certain():
+    """The gradient at the true scores is zero on average: item 0 was seen before, the others are drawn by chance."""
+    p = torch.tensor([0.5, 0.3, 0.15, 0.05], dtype=torch.float64)
+    chance = [1.0, 0.5, 0.2, 0.7]
+    scores = p.log().requires_grad_()
+    total = torch.zeros(())
+    for target, *drawn in itertools.product(range(4), *[[False, True]] * 3):
+        weight = p[target] * math.prod(c if d else 1 - c for c, d in zip(chance[1:], drawn, strict=True))
+        kept = [j for j in range(4) if j in (0, target) or drawn[j - 1]]
+        inclusion = torch.tensor([chance[j] for j in kept], dtype=torch.float64)
+        total = total + weight * sampled_softmax(scores[None, kept], torch.tensor([kept.index(target)]), inclusion)
+    total.backward()
+    assert scores.grad.numpy() == pytest.approx(np.zeros(4), abs=1e-12)

@@ -1,10 +1,11 @@
 // Text to intents: a bag of hashed n-grams through one hidden layer.
 //
 //   x = weights of the n-grams: (1 + ln count) * idf, each group of n-grams scaled to length 1 (kMeanings: to its gain)
-//   hidden = max(0, bias + sum_i x_i E_i),   logit = output_bias + hidden W
+//   hidden = max(0, bias + (sum_i x_i E_i) P),   logit = output_bias + hidden W
 //
-// E is kept as int8 codes with one scale a row. Sums run in the order of the rows, so that alone equals in a batch and
-// every instruction set gives the same bits.
+// The table E is narrower than the hidden layer, and kept as int8 codes with one scale a row, for it is nearly all of a
+// model. Sums run in the order of the rows, so that alone equals in a batch and every instruction set gives the same
+// bits.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "ecocore/key_index.hpp"
 #include "ecocore/ngrams.hpp"
 #include "ecocore/views.hpp"
 
@@ -35,16 +37,14 @@ class Featurizer {
 
   std::int64_t rows() const { return static_cast<std::int64_t>(idf_.size()); }
   bool meanings() const { return meaning_gain_ > 0; }
-  std::int32_t row(std::uint32_t hash) const;  // -1: not in the vocabulary
+  std::int32_t row(std::uint32_t hash) const { return index_.row(hash); }  // -1: not in the vocabulary
 
   // Rows rise. `ngrams` is what extract_ngrams() made with meanings().
   void weigh(const std::vector<Ngram>& ngrams, std::vector<SparseEntry>& out, UnseenShare& unseen) const;
 
  private:
+  KeyIndex index_;
   std::vector<float> idf_;
-  std::vector<std::uint32_t> slot_key_;  // open addressing, linear probing
-  std::vector<std::int32_t> slot_row_;   // -1: empty
-  std::uint32_t mask_ = 0;
   float meaning_gain_;
 };
 
@@ -66,10 +66,11 @@ struct Contribution {
 
 class IntentModel {
  public:
-  // codes [rows, hidden], scales [rows], bias [hidden], output [hidden, intents], output_bias [intents]. The views must
-  // outlive the model.
-  IntentModel(Featurizer featurizer, MatrixView<const std::int8_t> codes, const float* scales, const float* bias,
-              MatrixView<const float> output, const float* output_bias);
+  // codes [rows, rank], scales [rows], projection [rank, hidden], bias [hidden], output [hidden, intents], output_bias
+  // [intents]. The views must outlive the model.
+  IntentModel(Featurizer featurizer, MatrixView<const std::int8_t> codes, const float* scales,
+              MatrixView<const float> projection, const float* bias, MatrixView<const float> output,
+              const float* output_bias);
 
   std::int64_t hidden() const { return output_.rows; }
   std::int64_t intents() const { return output_.cols; }
@@ -86,11 +87,12 @@ class IntentModel {
                                     std::int64_t intent) const;
 
  private:
-  void bag(const std::vector<SparseEntry>& entries, float* hidden) const;
+  void bag(const std::vector<SparseEntry>& entries, float* hidden) const;  // before max(0, ...)
 
   Featurizer featurizer_;
   MatrixView<const std::int8_t> codes_;
   const float* scales_;
+  MatrixView<const float> projection_;
   const float* bias_;
   MatrixView<const float> output_;
   const float* output_bias_;

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ecocore/key_index.hpp"
 #include "ecocore/text.hpp"
 #include "ecocore/views.hpp"
 
@@ -28,10 +29,34 @@ struct RuleSpan {
 void token_features(std::u32string_view source, const NormalizedText& text, const std::vector<Token>& tokens,
                     const std::vector<RuleSpan>& rules, std::vector<std::uint32_t>& out);
 
-// The best path: the sequence of tags whose sum of start, emissions, transitions and end is largest; of equal ones that
-// with the smaller tag at the first difference from the end. Transitions of -infinity are never taken.
-// emissions [tokens, tags], transitions [from, to], start and end [tags].
-std::vector<std::int32_t> viterbi(MatrixView<const float> emissions, MatrixView<const float> transitions,
-                                  const float* start, const float* end);
+// The vectors of tokens: sums of the rows of a table that a hash stands for; unknown hashes add nothing. The table is
+// kept as int8 codes with one scale a row.
+class TokenTable {
+ public:
+  // keys: hashes, all different; codes [keys, width], scales [keys]. The keys are copied, the views must outlive it.
+  TokenTable(const std::uint32_t* keys, MatrixView<const std::int8_t> codes, const float* scales);
+
+  std::int64_t width() const { return codes_.cols; }
+
+  // out [tokens, width]
+  void vectors(std::u32string_view source, const NormalizedText& text, const std::vector<Token>& tokens,
+               const std::vector<RuleSpan>& rules, float* out) const;
+
+ private:
+  KeyIndex index_;
+  MatrixView<const std::int8_t> codes_;
+  const float* scales_;
+};
+
+struct TaggedSpan {
+  std::int32_t slot;        // its number
+  std::int32_t begin, end;  // in tokens
+  float log_chance;         // the smallest of the emissions along the path: a span is as sure as its least sure token
+};
+
+// Spans of the best path of BIO tags: tag 0 is outside, 1 + 2k begins slot k, 2 + 2k continues it, and stands only
+// after one of these two. The path is the sequence whose sum of emissions [tokens, tags] is largest; of equal ones that
+// with the smaller tag at the first difference from the end. Linear in the number of tags.
+std::vector<TaggedSpan> decode_bio(MatrixView<const float> emissions);
 
 }  // namespace ecocore

@@ -3,111 +3,49 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import random
 import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from ..arrays import describe
+from ..arrays import as_count, describe
 from ..errors import FormatError, InvalidArgument
 from ..starter import FOLDER, read_json
-from .dialogue import Frame, State, StateStore, correction, follow_up, yes_or_no
+from .dialogue import Frame, State, StateStore, correction, follow_up, pointed_at, yes_or_no
 from .evidence import Evidence, unbacked
 from .faq import FaqIndex
 from .language import clean, detect
 from .policy import Draft, Policy
 from .privacy import mask
 from .protocols import NLU, Backend, Parse, Recommender
+from .replies import Entry, Handoff, Recorder, Reply
 from .templates import Rendered, TemplateError, Templates, render_text
 from .values import Value, ValueFinder
 
-__all__ = ["Assistant", "Entry", "Handoff", "Recorder", "Reply"]
+__all__ = ["Assistant"]
 
+_LOG = logging.getLogger("ecocore.assistant")
 _FAQ_ENOUGH = 0.38
 """Cosine from which an FAQ entry answers a question that no intent covers (see tests/assistant/test_faq.py)."""
+_ADDRESS = 200  # characters of an address, at most
 _OFFERED = 3  # intents in a question back, at most
 _PATIENCE = 2  # turns without an answer, or angry ones, before a person takes over
 _ANGER = re.compile(
     r"\b(?:shit\w*|fuck\w*|damn|stupid|idiots?|useless|ridiculous|worst|scam\w*|wtf|bullshit|hell)\b"
-    r"|垃圾|骗子|滚|妈的|气死|破店|差评|傻|废物|有病"
+    r"|垃圾|骗子|滚(?![筒动轮珠])|妈的|气死|破店|差评|傻|废物|有病"
 )
-_LETTER = re.compile(r"[(（]?([a-c1-3])[)）.]?|(first|second|third)(?: one)?|第([一二三])个?", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Handoff:
-    """For the person who takes over: why, and what happened so far. Personal data is masked."""
-
-    reason: str
-    summary: str
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An answer.
-
-    ``evidence`` backs every fact in ``text``. ``outcome``: ``"sure"``, ``"ask"`` (a question back) or
-    ``"out_of_scope"``. ``logged`` is False when the log could not take it (disk full): it cannot be rated then.
-    ``products``: ids of what was recommended.
-    """
-
-    id: str
-    text: str
-    language: str
-    intent: str
-    confidence: float
-    outcome: str
-    evidence: tuple[Evidence, ...]
-    handoff: Handoff | None = None
-    products: tuple[str, ...] = ()
-    logged: bool = True
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What is logged of a reply; texts are masked. ``actions`` and ``variants`` hold the alternatives with the
-    probability that each had of being taken."""
-
-    id: str
-    at: float
-    user: str
-    model: str
-    text: str
-    language: str
-    intent: str
-    confidence: float
-    outcome: str
-    intents: tuple[tuple[str, float], ...]
-    action: str
-    actions: Mapping[str, float]
-    template: str
-    variant: int
-    variants: tuple[float, ...]
-    answer: str
-    evidence: tuple[tuple[str, str, str], ...]
-    handoff: str | None
-    follows: str
-
-
-class Recorder(Protocol):
-    """Where replies are logged and rated; :class:`ecocore.feedback.Feedback` is one."""
-
-    def choose(self, context: str, count: int) -> tuple[int, tuple[float, ...]]:
-        """Which of some variants to use, and the probability that each had."""
-
-    def record(self, entry: Entry) -> bool:
-        """Logs a reply; False where the log cannot take it now."""
-
-    def feedback(self, reply_id: str, *, helpful: bool | None = None, correction: str | None = None) -> None:
-        """Stores a rating; returns when it is safe on disk."""
-
-    def chosen(self, reply_id: str, intent: str) -> None:
-        """The customer picked this intent when asked back."""
+_LISTS = {"orders": "order_id", "items": "product", "products": "product"}  # facts that are lists, and of what
+_A_PERSON = ("human",)
+_LETTER = re.compile(
+    r"(?:option |选)?[(（]?([a-c1-3])[)）.]?(?:吧)?|(?:the )?(first|second|third)(?: one)?|第([一二三])个?",
+    re.IGNORECASE,
+)
 
 
 @dataclass
@@ -123,6 +61,7 @@ class _Turn:
     outcome: str
     action: str = ""
     actions: dict[str, float] = field(default_factory=dict)
+    context: bool = False  # the conversation decided, not this text by itself
 
 
 class Assistant:
@@ -167,6 +106,9 @@ class Assistant:
     ) -> None:
         if language not in ("en", "zh"):
             raise InvalidArgument(f"language: expected 'en' or 'zh'; got {describe(language)}")
+        max_users = as_count(max_users, "max_users", minimum=1)
+        if not expiry > 0:
+            raise InvalidArgument(f"expiry: expected seconds above 0; got {describe(expiry)}")
         if not 0.0 <= exploration <= 1.0:
             raise InvalidArgument(f"exploration: expected a share from 0 to 1; got {describe(exploration)}")
         folder = Path(folder)
@@ -248,17 +190,24 @@ class Assistant:
             parse = self.nlu.parse(text)
             today = self._today()
             values = self._finder.find(text, today, parse.slots)
+            if (meant := pointed_at(text, state.offered)) and all(
+                v.slot != meant.slot or v.value == () for v in values
+            ):
+                values = [*(v for v in values if v.slot != meant.slot), meant]
             turn = _Turn(user, text, parse, values, today, parse.intent, parse.outcome)
             try:
                 draft = self._decide(turn, state)
-            except Exception:
-                # The shop's own system failed. The customer gets an answer, the frame stays for another try.
+            except Exception as error:
+                # The shop's own system failed. The customer gets an answer, the frame stays for another try. The
+                # message of the error may hold personal data; its kind and place do not.
+                _LOG.warning("no look-up for intent %r: %s%s", turn.intent, type(error).__name__, _place(error))
+                turn.action, turn.actions, turn.context = "trouble", {"trouble": 1.0}, True
                 draft = Draft("say.trouble")
             return self._answer(turn, state, draft)
 
     def _decide(self, turn: _Turn, state: State) -> Draft:
         if not turn.text:
-            turn.outcome = "ask"
+            turn.outcome, turn.context = "ask", True
             return Draft("say.empty")
         angry = bool(_ANGER.search(turn.text.lower()))
         state.anger = state.anger + 1 if angry else 0
@@ -266,7 +215,7 @@ class Assistant:
         if draft is None:
             draft = self._begin(turn, state)
         if state.anger >= _PATIENCE and draft.handoff is None:
-            state.anger = 0
+            state.anger, turn.context = 0, True
             draft = self._policy.hand_off("complaint")
         if draft.handoff is not None:
             state.no_match = 0
@@ -275,20 +224,16 @@ class Assistant:
     def _continue(self, turn: _Turn, state: State) -> Draft | None:
         """The turn as a part of what is going on: a choice, a yes, a missing value, a correction. None: it is not."""
         if state.choices:
-            chosen = _choice(turn.text, state.choices, self._policy)
-            choices, asked = state.choices, state.asked_text
-            state.choices = ()
+            choices, asked = state.choices, state.asked
+            state.choices, state.asked = (), []
+            chosen = _choice(turn.text, choices, self._policy)
+            if chosen is None and len(choices) == 1 and yes_or_no(turn.text):
+                chosen = choices[0]
             if chosen is not None:
-                if self._recorder is not None and state.last_reply:
+                if self._recorder is not None and state.last_reply and choices != _A_PERSON:
                     self._recorder.chosen(state.last_reply, chosen)
-                values = self._finder.find(asked, turn.today)
-                turn.intent, turn.outcome = chosen, "sure"
-                return self._act(turn, state, self._frame(chosen, values, state, turn))
-            if yes_or_no(turn.text) and len(choices) == 1:
-                turn.intent, turn.outcome = choices[0], "sure"
-                return self._act(
-                    turn, state, self._frame(choices[0], self._finder.find(asked, turn.today), state, turn)
-                )
+                turn.intent, turn.outcome, turn.context = chosen, "sure", True
+                return self._act(turn, state, self._frame(chosen, asked, state, turn))
         frame = state.frame
         if frame is None or frame.intent not in self._policy.intents:
             return None
@@ -296,33 +241,48 @@ class Assistant:
             answer = yes_or_no(turn.text)
             if answer is None and turn.outcome == "sure" and turn.intent in ("affirm", "deny") and not turn.values:
                 answer = turn.intent == "affirm"
+            if answer is False and turn.intent == frame.intent and turn.outcome == "sure":
+                answer = None  # "cancel", when asked whether to cancel an order, is no plain no
             if answer is not None:
-                turn.intent, turn.outcome = frame.intent, "sure"
-                frame.awaiting = None
-                if answer:
-                    draft = self._policy.confirmed(turn.user, frame)
-                    state.frame = None
-                    return draft
+                turn.intent, turn.outcome, turn.context = frame.intent, "sure", True
+                draft = self._policy.confirmed(turn.user, frame) if answer else Draft("request.dropped")
                 state.frame = None
-                return Draft("request.dropped")
+                return draft
         changed = correction(turn.text, turn.values, frame)
         if changed is None and frame.awaiting and frame.awaiting != "confirm":
             changed = self._filled(turn, frame)
         if changed is None and follow_up(turn.text, turn.values, frame):
-            changed = {v.slot: v.value for v in turn.values}
-            if frame.awaiting is None and set(changed) == {"order_id"} and "order_id" not in frame.slots:
+            takes = self._policy.takes(frame.intent) - self._elsewhere(turn, frame)
+            changed = {v.slot: v.value for v in turn.values if v.slot in takes} or None
+            if (
+                changed is not None
+                and frame.awaiting is None
+                and set(changed) == {"order_id"}
+                and "order_id" not in frame.slots
+            ):
                 changed = None
         if changed is None:
             return None
+        if "product" in changed and "order_id" not in changed:
+            frame.slots.pop("order_id", None)  # another product is in another order
         for slot, value in changed.items():
             if value is None:
                 frame.slots.pop(slot, None)
             else:
                 frame.slots[slot] = value
         _limit(frame, turn.values)
-        turn.intent, turn.outcome = frame.intent, "sure"
+        turn.intent, turn.outcome, turn.context = frame.intent, "sure", True
         frame.slots["today"] = turn.today
         return self._act(turn, state, frame)
+
+    def _elsewhere(self, turn: _Turn, frame: Frame) -> frozenset[str]:
+        """The slots that are none of an order's: where the product is asked about for itself, "卫衣有M码吗"."""
+        about_order = "order_id" in self._policy.takes(frame.intent)
+        if about_order and turn.outcome == "sure" and turn.intent in self._policy.intents:
+            takes = self._policy.takes(turn.intent)
+            if "product" in takes and "order_id" not in takes:
+                return frozenset({"product", "size", "colour"})
+        return frozenset()
 
     def _filled(self, turn: _Turn, frame: Frame) -> dict[str, Any] | None:
         """The value that was asked for, if this is it and not the start of something else."""
@@ -333,11 +293,13 @@ class Assistant:
         if frame.awaiting == "products":
             ids = _pair(turn.values)
             return {"products": ids} if len(ids) >= 2 else None
-        hits = {slot: found[slot] for slot in wanted if slot in found}
+        if "order_id" in wanted and not self._elsewhere(turn, frame):
+            wanted.append("product")  # an order can be named by what is in it
+        hits = {slot: found[slot] for slot in wanted if found.get(slot)}
         if hits and not (elsewhere and self._policy.intents.get(turn.intent, {}).get("action") == "request"):
             return hits
         if "address" in wanted and not elsewhere and len(turn.text) >= 4 and yes_or_no(turn.text) is None:
-            return {"address": turn.text[:200]}
+            return {"address": turn.text[:_ADDRESS]}
         return None
 
     def _begin(self, turn: _Turn, state: State) -> Draft:
@@ -357,7 +319,7 @@ class Assistant:
             if turn.action == "ask":
                 state.frame = None
                 state.choices = tuple(name for name, _ in candidates)
-                state.asked_text = turn.text
+                state.asked = turn.values
                 return self._policy.choices(state.choices)
             turn.intent = turn.action
         else:
@@ -383,9 +345,13 @@ class Assistant:
             turn.action, turn.actions = f"faq:{best.key}", {f"faq:{best.key}": 1.0}
             return Draft("", {"policy": self._policy.values}, faq=best.key)
         turn.action, turn.actions = "out_of_scope", {"out_of_scope": 1.0}
+        if state.frame is not None and state.frame.awaiting == "confirm":
+            state.frame = None  # a later "yes" would be to what is said now, not to a request that was passed over
         state.no_match += 1
         if state.no_match >= _PATIENCE:
             return self._policy.hand_off("no_match")
+        if "human" in self._policy.intents:
+            state.choices, state.asked = _A_PERSON, []  # "or shall I bring in a colleague?" "yes"
         return Draft("say.no_match")
 
     def _frame(self, intent: str, values: Sequence[Value], state: State, turn: _Turn) -> Frame:
@@ -394,7 +360,7 @@ class Assistant:
         action = self._policy.intents[intent]["action"]
         if action == "compare":
             frame.slots["products"] = _pair(values)
-        if action in ("request", "order_status", "refund_status") and "order_id" not in frame.slots:
+        if action in ("request", "order_status", "refund_status") and not frame.slots.keys() & {"order_id", "product"}:
             frame.slots |= {k: v for k, v in state.recent.items() if k == "order_id"}
         if action in ("stock", "price", "product_info", "size_advice") and "product" not in frame.slots:
             frame.slots |= {k: v for k, v in state.recent.items() if k == "product"}
@@ -419,46 +385,36 @@ class Assistant:
         template, variant, variants, rendered = self._words(draft, language)
         handoff = None
         spans = [(v.start, v.end, "address") for v in turn.values if v.slot == "address"]
+        secret = state.frame.slots.get("address") if state.frame is not None else None
+        if secret and (at := turn.text.find(secret)) >= 0:
+            # One that was cut to its bound goes on in the text.
+            end = at + len(secret) if len(secret) < _ADDRESS else len(turn.text)
+            spans.append((at, end, "address"))
         masked = mask(turn.text, spans)
         if draft.handoff is not None:
             handoff = Handoff(draft.handoff, self._summary(draft.handoff, state, masked))
-        items = draft.facts.get("items")
+        for name, slot in _LISTS.items():
+            if name in draft.facts and draft.template == template:
+                state.offered = slot, tuple(item.key for item in draft.facts[name].value)
+        shown = draft.facts["items"].value if template.startswith("recommend.") and "items" in draft.facts else ()
         reply = Reply(
             secrets.token_hex(12), rendered.text, language, turn.intent, turn.parse.confidence, turn.outcome,
-            tuple(rendered.evidence), handoff,
-            tuple(item.key for item in items.value) if items is not None and template.startswith("recommend.") else (),
+            tuple(rendered.evidence), handoff, tuple(item.key for item in shown),
         )  # fmt: skip
-        secret = state.frame.slots.get("address") if state.frame is not None else None
         answer = mask(rendered.text.replace(secret, "[address]") if secret else rendered.text)
         if self._recorder is not None:
-            stored = self._recorder.record(
-                Entry(
-                    reply.id,
-                    self._clock(),
-                    turn.user,
-                    str(getattr(self.nlu, "fingerprint", "")),
-                    masked,
-                    language,
-                    turn.parse.intent,
-                    turn.parse.confidence,
-                    turn.outcome,
-                    tuple((name, float(p)) for name, p in turn.parse.intents),
-                    turn.action or "none",
-                    turn.actions or {"none": 1.0},
-                    template,
-                    variant,
-                    variants,
-                    answer,
-                    tuple((e.source, e.key, "[user]" if e.source == "user" else str(e.value)) for e in reply.evidence),
-                    draft.handoff,
-                    state.last_reply,
-                )
-            )
-            if not stored:
-                reply = _unlogged(reply)
-        state.turns += [("user", masked), ("assistant", answer)]
+            entry = Entry(
+                id=reply.id, at=self._clock(), user=turn.user, model=str(getattr(self.nlu, "fingerprint", "")),
+                text=masked, language=language, intent=turn.parse.intent, confidence=turn.parse.confidence,
+                outcome=turn.outcome, intents=tuple((name, float(p)) for name, p in turn.parse.intents),
+                action=turn.action or "none", actions=turn.actions or {"none": 1.0}, template=template,
+                variant=variant, variants=variants, answer=answer,
+                evidence=tuple((e.source, e.key, _evident(e)) for e in reply.evidence), handoff=draft.handoff,
+                follows=state.last_reply, context=turn.context,
+            )  # fmt: skip
+            reply = replace(reply, logged=self._recorder.record(entry))
+        state.remember(masked, answer)
         state.last_reply = reply.id if reply.logged else ""
-        state.last_text, state.last_intent = masked, turn.intent
         return reply
 
     def _words(self, draft: Draft, language: str) -> tuple[str, int, tuple[float, ...], Rendered]:
@@ -493,14 +449,22 @@ class Assistant:
         return "\n".join([*lines, f"user: {text}"])
 
 
-def _unlogged(reply: Reply) -> Reply:
-    return Reply(**{**reply.__dict__, "logged": False})
+def _evident(e: Evidence) -> str:
+    """The value of an evidence for the log; what the user said stands masked in the text already."""
+    return "[user]" if e.source == "user" else mask(str(e.value))
 
 
 def _user(user: object) -> str:
     if not isinstance(user, str) or not 1 <= len(user) <= 200:
         raise InvalidArgument(f"user: expected a text of 1 to 200 characters that names the user; got {describe(user)}")
     return user
+
+
+def _place(error: BaseException) -> str:
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return f" in {last.tb_frame.f_code.co_qualname}, line {last.tb_lineno}" if last is not None else ""
 
 
 def _plain(value: Any) -> str:
@@ -514,7 +478,7 @@ def _pair(values: Sequence[Value]) -> tuple[str, ...]:
 def _limit(frame: Frame, values: Sequence[Value]) -> None:
     for v in values:
         if v.slot == "amount":
-            frame.bound = v.bound
+            frame.bound, frame.currency = v.bound, v.currency
 
 
 def _choice(text: str, choices: Sequence[str], policy: Policy) -> str | None:

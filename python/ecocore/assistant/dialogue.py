@@ -12,9 +12,10 @@ from typing import Any
 
 from .values import Value, without
 
-__all__ = ["Frame", "State", "StateStore", "correction", "follow_up", "yes_or_no"]
+__all__ = ["Frame", "State", "StateStore", "correction", "follow_up", "pointed_at", "yes_or_no"]
 
 _TURNS = 12  # what a hand-off shows of the conversation
+_SHOWN = 300  # characters of each of them
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Frame:
     slots: dict[str, Any] = field(default_factory=dict)
     awaiting: str | None = None  # a slot, or "confirm"
     bound: str = ""  # how slots["amount"] limits
+    currency: str = ""  # of slots["amount"], where it was named
 
 
 @dataclass
@@ -34,15 +36,22 @@ class State:
     language: str
     frame: Frame | None = None
     choices: tuple[str, ...] = ()  # the intents that were offered
-    asked_text: str = ""  # the text that they were offered for
+    asked: list[Value] = field(default_factory=list)  # what was found in the text that they were offered for
+    offered: tuple[str, tuple[str, ...]] = ("", ())  # slot and values of the list that was last shown
     recent: dict[str, Any] = field(default_factory=dict)  # order_id and product that were last spoken of
     no_match: int = 0
     anger: int = 0
     turns: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=_TURNS))
     last_reply: str = ""
-    last_text: str = ""  # masked
-    last_intent: str = ""
     last_at: float = 0.0
+
+    def remember(self, user: str, assistant: str) -> None:
+        """Keeps what was said (masked), each text in a bounded length: the memory of all users is bounded by it."""
+        self.turns += [("user", _short(user)), ("assistant", _short(assistant))]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
 class StateStore:
@@ -73,7 +82,7 @@ class StateStore:
                 entry = self._states.get(user)
                 if entry is None:
                     entry = self._states[user] = (State(self._language), threading.Lock())
-                    while len(self._states) > self._limit:
+                    while len(self._states) > self._limit or self._oldest_is_over():
                         self._states.popitem(last=False)
                 self._states.move_to_end(user)
             state, lock = entry
@@ -89,6 +98,10 @@ class StateStore:
                 yield state
                 state.last_at = now
                 return
+
+    def _oldest_is_over(self) -> bool:
+        state, lock = next(iter(self._states.values()))
+        return not lock.locked() and 0 < state.last_at < self._clock() - self._expiry
 
     def forget(self, user: str) -> None:
         """Drops what is remembered of a user."""
@@ -110,6 +123,27 @@ _FILLER = re.compile(
 )
 
 
+_PLACES = {w: i for i, w in enumerate(["first", "second", "third", "fourth", "fifth"])}
+_PLACES |= {w: i for i, w in enumerate("一二三四五")} | {"last": -1}
+_PLACE = re.compile(
+    r"\bthe (first|second|third|fourth|fifth|last)\b(?! (?:week|month|day|time|year|night|few|thing))"
+    r"|\b(first|second|third|fourth|fifth|last) one\b|^(first|second|third|fourth|fifth|last)[.!]?$"
+    r"|第([一二三四五])[个款件单种]|最后一?[个款件单]"
+)
+
+
+def pointed_at(text: str, offered: tuple[str, tuple[str, ...]]) -> Value | None:
+    """The entry of the list last shown that "the second one" or "第二个" means; None if nothing points at one."""
+    slot, shown = offered
+    m = _PLACE.search(text.lower())
+    if m is None or not shown:
+        return None
+    place = _PLACES[next((g for g in m.groups() if g), "last")]
+    if place >= len(shown):
+        return None
+    return Value(slot, (shown[place],) if slot == "product" else shown[place], m.start(), m.end())
+
+
 def correction(text: str, values: Sequence[Value], frame: Frame) -> dict[str, Any] | None:
     """The slots that a sentence such as "not M, L" or "不是M，是L" sets anew; a value of None was only taken back.
 
@@ -117,7 +151,7 @@ def correction(text: str, values: Sequence[Value], frame: Frame) -> dict[str, An
     """
     lower = text.lower()
     changed: dict[str, Any] = {}
-    for slot in {v.slot for v in values}:
+    for slot in dict.fromkeys(v.slot for v in values):
         if slot not in frame.slots and slot != frame.awaiting:
             continue
         meant = [v.value for v in values if v.slot == slot and not v.negated]
@@ -141,15 +175,22 @@ def _rest(text: str, values: Sequence[Value]) -> int:
     return len(re.sub(r"[\W_]+", "", _FILLER.sub("", without(text, values).lower())))
 
 
-_YES_WORDS = """yes|y|yeah|yep|yup|sure|ok|okay|correct|right|exactly|go ahead|do it|yes please|please do|of course|
-that's right|sounds good|是|是的|对|对的|好|好的|可以|行|嗯|嗯嗯|确定|确认|没错|没问题|要|好吧|好啊|ok的|可以的|行的"""
-_NO_WORDS = """no|n|nope|nah|not|stop|cancel|never|don't|no thanks|no thank you|not that|never mind|leave it|
+_YES_WORDS = """yes|y|yeah|yep|yup|sure|ok|okay|correct|right|exactly|go ahead|do it|do|yes do|of course|
+yes that's right|that's right|sounds good|是|是的|对|对的|好|好的|可以|行|嗯|嗯嗯|确定|确认|没错|没问题|要|好吧|好啊|
+ok的|可以的|行的"""
+_NO_WORDS = """no|n|nope|nah|not|stop|cancel|never|don't|not that|never mind|leave it|
 不|不是|不用|不要|不了|不对|算了|别|不行|不用了|不要了|先不用|取消|否"""
 _YES = frozenset(_YES_WORDS.replace("\n", "").split("|"))
 _NO = frozenset(_NO_WORDS.replace("\n", "").split("|"))
 
 
+_POLITE = re.compile(r"\b(?:please|thanks|thank you)\b|谢谢|麻烦了?|请")
+
+
 def yes_or_no(text: str) -> bool | None:
     """True for a plain yes, False for a plain no, None for anything else."""
-    plain = re.sub(r"[\s,.!?。，！？~]+", " ", text.lower()).strip()
-    return True if plain in _YES else False if plain in _NO else None
+    for said in (text.lower(), _POLITE.sub(" ", text.lower())):
+        plain = re.sub(r"[\s,.!?。，！？~]+", " ", said).strip()
+        if plain in _YES or plain in _NO:
+            return plain in _YES
+    return None

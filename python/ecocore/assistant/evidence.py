@@ -33,40 +33,94 @@ class Evidence:
 
 
 Fact = tuple[str, Any]
-"""(kind, value): ("number", Decimal), ("money", Decimal), ("date", (year or None, month, day)), ("time", str),
-("percent", Decimal), ("code", str), ("name", str)."""
+"""(kind, value): ("number", Decimal), ("money", (Decimal, currency)), ("date", (year or None, month, day)),
+("day", str) for a day by its name, ("time", str), ("percent", Decimal), ("code", str), ("name", str)."""
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _NUMBER = r"\d[\d,]*(?:\.\d+)?"
-_NUMBER_WORDS = """one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
-seventeen eighteen nineteen twenty"""
-_WORDS = {word: Decimal(n) for n, word in enumerate(_NUMBER_WORDS.split(), 1)}
-_WORDS |= {"half": Decimal("0.5"), "thirty": Decimal(30), "forty": Decimal(40), "fifty": Decimal(50)}
-_WORDS |= {"sixty": Decimal(60), "ninety": Decimal(90), "hundred": Decimal(100)}
+_SMALL = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+seventeen eighteen nineteen"""
+_WORDS = {word: Decimal(n) for n, word in enumerate(_SMALL.split())}
+_WORDS |= {
+    word: Decimal(10 * n)
+    for n, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2)
+}
+_WORDS |= {"half": Decimal("0.5"), "dozen": Decimal(12)}
+_TIMES = {
+    "hundred": 100, "thousand": 1000, "million": 1_000_000, "k": 1000,
+    "百": 100, "千": 1000, "万": 10_000, "亿": 100_000_000,
+}  # fmt: skip
 _UNITS_EN = (
-    r"(?:(?:working|business|calendar)\s+)?(?:days?|hours?|minutes?|weeks?|months?|years?|items?|pieces?|percent|"
-    r"dollars?|euros?|yuan|points?|orders?|parcels?|instalments?)"
+    r"(?:(?:working|business|calendar)\s+)?(?:days?|hours?|minutes?|weeks?|months?|years?|items?|pieces?|percent|per\s+cent|"
+    r"dollars?|euros?|pounds?|yuan|points?|orders?|parcels?|instalments?)"
 )
-_UNITS_ZH = r"(?:个)?(?:工作日|小时|分钟|星期|月|天|日|周|年|件|元|块|折|倍|期|积分|单|张)"
+_UNITS_ZH = r"(?:个)?(?:工作日|小时|分钟|星期|月|天|日|周|年|件|元|块|美元|欧元|英镑|折|成|倍|期|积分|单|张)"
+_CURRENCIES = {
+    "¥": "¥", "元": "¥", "块": "¥", "yuan": "¥", "rmb": "¥", "cny": "¥", "jpy": "¥", "日元": "¥",
+    "$": "$", "dollar": "$", "dollars": "$", "usd": "$", "美元": "$", "美金": "$",
+    "€": "€", "euro": "€", "euros": "€", "eur": "€", "欧元": "€",
+    "£": "£", "pound": "£", "pounds": "£", "gbp": "£", "英镑": "£",
+}  # fmt: skip
+_CODES = """aed ars aud bgn bhd brl cad chf clp cop czk dkk egp hkd huf idr ils inr isk kes krw kwd mad mop mxn myr ngn
+nok nzd pen php pkr pln qar ron rsd rub sar sek sgd thb try twd uah uyu vnd zar"""
+_CURRENCIES |= {code: code for code in _CODES.split()}
+_BEFORE = "[¥$€£]"
+_AFTER = (
+    r"(?:元|块|日元|美元|美金|欧元|英镑|"
+    + "|".join(rf"{w}\b" for w in _CURRENCIES if w.isascii() and w.isalpha())
+    + ")"
+)
+_DIGIT_ZH = "一二两三四五六七八九"
+_WORD = "|".join(_WORDS)
+_SCALE = r"\s?(?:hundred|thousand|million)\b|k\b|\s?[百千万亿]"
+_WEEKDAYS = "monday|tuesday|wednesday|thursday|friday|saturday|sunday"
 _PATTERN = re.compile(
     rf"""
     (?P<date> \d{{4}}-\d{{1,2}}-\d{{1,2}}(?!\d) | \d{{4}}年\d{{1,2}}月\d{{1,2}}[日号] | \d{{1,2}}月\d{{1,2}}[日号]
        | (?<!\d)\d{{1,2}}\s{_MONTH}(?:,?\s\d{{4}})?(?!\w) | (?<![a-z]){_MONTH}\s\d{{1,2}}(?!\d)(?:,\s\d{{4}})? )
+  | (?P<day> \b(?:{_WEEKDAYS}|tomorrow|yesterday)s?\b | [前昨明后]天 | (?:周|星期|礼拜)[一二三四五六日天] )
   | (?P<time> (?<!\d)\d{{1,2}}:\d\d(?!\d) )
-  | (?P<money> [¥$€£]\s?{_NUMBER} | {_NUMBER}\s?(?:元|块|yuan\b|dollars?\b|euros?\b|usd\b|cny\b|rmb\b|eur\b) )
-  | (?P<percent> {_NUMBER}\s?% | {_NUMBER}\s?折 )
+  | (?P<money> {_BEFORE}\s?{_NUMBER}(?:{_SCALE})? | {_NUMBER}(?:{_SCALE})?\s?{_AFTER} )
+  | (?P<percent> {_NUMBER}\s?(?:%|折|percent\b|per\s+cent\b) )
+  | (?P<scaled> {_NUMBER}(?:{_SCALE}) )
   | (?P<code> [a-z][a-z-]*\d[a-z\d-]* | \d+-?[a-z][a-z\d-]* | \d+(?:[-/.]\d+){{2,}} | \d+-\d+ | \d+/\d+ )
   | (?P<number> {_NUMBER} )
-  | (?P<words> (?<![a-z])(?:{"|".join(_WORDS)})(?=\s+{_UNITS_EN}(?![a-z]))
-       | [一二两三四五六七八九十百千万半]+(?={_UNITS_ZH}) )
+  | (?P<zh> 百分之[{_DIGIT_ZH}十百零点]+
+       | [{_DIGIT_ZH}][{_DIGIT_ZH}十百千万亿零〇]*[十百千万亿][{_DIGIT_ZH}十百千万亿零〇]*
+       | 十[{_DIGIT_ZH}]+[万亿]? | [{_DIGIT_ZH}十百千万半零〇]+(?={_UNITS_ZH}) )
+  | (?P<words> (?<![a-z])(?:(?:{_WORD})[\s-]+(?:and\s+)?)*(?:(?:{_WORD})|an?)[\s-]+(?:hundred|thousand|million)
+         (?:[\s-]+(?:and\s+)?(?:hundred|thousand|million|{_WORD}))*(?![a-z])
+       | (?<![a-z])(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:[\s-](?:{_WORD}))?(?![a-z])
+       | (?<![a-z])(?:three|four|five|six|seven|eight|nine|ten|eleven|twelve|[a-z]{{3,5}}teen)(?![a-z])
+       | (?<![a-z])(?:{_WORD})(?=\s+{_UNITS_EN}(?![a-z])) )
     """,
     re.VERBOSE,
 )
+_FORMAL = str.maketrans("壹贰叁肆伍陆柒捌玖拾佰仟萬億兩貳參陸", "一二三四五六七八九十百千万亿两二三六")
 
 
 def _number(text: str) -> Decimal:
-    return Decimal(re.sub(r"[^\d.]", "", text).strip(".")).normalize()
+    plain = re.sub(r"[^\d.]", "", text).strip(".")
+    times = next((n for word, n in _TIMES.items() if re.search(rf"\d\s?{word}", text)), 1)
+    return (Decimal(plain) * times).normalize()
+
+
+def _money(text: str) -> tuple[Decimal, str]:
+    name = re.sub(rf"{_NUMBER}(?:{_SCALE})?|\s", "", text)
+    return _number(text), _CURRENCIES.get(name, name)
+
+
+def _english_number(text: str) -> Decimal:
+    total, part = Decimal(0), Decimal(0)
+    for word in re.findall(r"[a-z]+", text):
+        if word in _TIMES:
+            part = (part or Decimal(1)) * _TIMES[word]
+            if word != "hundred":
+                total, part = total + part, Decimal(0)
+        else:
+            part += _WORDS.get(word, 0)
+    return (total + part).normalize()
 
 
 def chinese_number(text: str) -> int:
@@ -93,18 +147,24 @@ def chinese_number(text: str) -> int:
 
 def facts(text: str, names: NameIndex | None = None) -> Iterator[Fact]:
     """The facts in a text, left to right; product names, where an index of them is given, last."""
-    plain = unicodedata.normalize("NFKC", text).casefold()
+    plain = unicodedata.normalize("NFKC", text).casefold().translate(_FORMAL)
     for m in _PATTERN.finditer(plain):
         kind, found = m.lastgroup, m.group()
         if kind == "date":
             yield "date", _date(found)
-        elif kind == "money" or kind == "percent":
+        elif kind == "money":
+            yield kind, _money(found)
+        elif kind == "percent":
             yield kind, _number(found)
-        elif kind == "number":
+        elif kind == "number" or kind == "scaled":
             yield "number", _number(found)
+        elif kind == "zh":
+            percent = found.startswith("百分之")
+            value = Decimal("0.5") if found == "半" else Decimal(chinese_number(found.removeprefix("百分之")))
+            yield "percent" if percent else "number", value.normalize()
         elif kind == "words":
-            yield "number", (_WORDS[found] if found in _WORDS else Decimal(chinese_number(found))).normalize()
-        elif kind is not None:
+            yield "number", _english_number(found)
+        elif kind == "day" or kind is not None:
             yield kind, found
     if names is not None:
         for match in names.find(plain):
@@ -122,15 +182,16 @@ def _date(text: str) -> tuple[int | None, int, int]:
 
 def _backed_by(value: Any, names: NameIndex | None) -> Iterator[Fact]:
     if isinstance(value, Money):
-        yield "money", value.amount.normalize()
+        currency = value.currency.casefold()
+        yield "money", (value.amount.normalize(), _CURRENCIES.get(currency, currency))
     elif isinstance(value, dt.date):
         yield "date", (value.year, value.month, value.day)
         yield "date", (None, value.month, value.day)
-    elif isinstance(value, (int, Decimal)):
+    elif isinstance(value, (int, Decimal)) and not isinstance(value, bool):
         yield "number", Decimal(value).normalize()
     elif isinstance(value, str):
         yield from facts(value, names)
-        yield "code", unicodedata.normalize("NFKC", value).casefold()
+        yield "code", unicodedata.normalize("NFKC", value).casefold().translate(_FORMAL)
     elif isinstance(value, Mapping):
         for part in value.values():
             yield from _backed_by(part, names)

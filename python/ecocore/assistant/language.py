@@ -8,7 +8,7 @@ import unicodedata
 from ..arrays import describe
 from ..errors import InvalidArgument
 
-__all__ = ["MAX_CHARACTERS", "clean", "detect", "fold"]
+__all__ = ["MAX_CHARACTERS", "clean", "detect", "fold", "narrow"]
 
 MAX_CHARACTERS = 2000
 """Longer texts are cut here before anything looks at them, so that the time per reply is bounded."""
@@ -54,3 +54,18 @@ def detect(text: str, default: str) -> str:
 def fold(text: str) -> str:
     """NFKC, case-folded: full-width and half-width forms compare equal. The length may differ from the text's."""
     return unicodedata.normalize("NFKC", text).casefold()
+
+
+def narrow(text: str) -> str:
+    """The text with full-width and other forms of letters and digits as plain ones, one character for one, so that
+    places in it stay places in the text."""
+    return text if text.isascii() else "".join(map(_narrow, text))
+
+
+def _narrow(c: str) -> str:
+    if c < "\u00a0":
+        return c
+    if c.isdecimal():
+        return str(unicodedata.decimal(c))
+    n = unicodedata.normalize("NFKC", c)
+    return n if len(n) == 1 else c

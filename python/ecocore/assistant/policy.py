@@ -21,6 +21,7 @@ __all__ = ["Catalogue", "Draft", "Policy"]
 
 _SHOWN = 3  # recommendations in an answer
 _ORDERS = 5  # orders in an answer
+_SEARCHED = 20  # latest orders among which the one that is meant is looked for
 _FETCHED = 60  # candidates that filters choose from before the recommender is asked with a list
 
 
@@ -33,6 +34,16 @@ class Draft:
     awaiting: str | None = None
     handoff: str | None = None
     faq: str | None = None
+
+
+_TAKES: Mapping[str, frozenset[str]] = {
+    "order_status": frozenset({"order_id", "product"}), "refund_status": frozenset({"order_id", "product"}),
+    "request": frozenset({"order_id", "product", "date", "address", "size", "colour"}),
+    "size_advice": frozenset({"product", "size"}), "stock": frozenset({"product", "size", "colour"}),
+    "product_info": frozenset({"product"}), "price": frozenset({"product", "size", "colour"}),
+    "compare": frozenset({"product"}), "recommend": frozenset({"product", "amount", "colour"}),
+}  # fmt: skip
+"""The slots that an action can use: what a short sentence may bring to it."""
 
 
 class Catalogue:
@@ -91,6 +102,10 @@ class Policy:
         """The answer to a frame. May raise whatever the backend raises."""
         return self._actions[self.intents[frame.intent]["action"]](user, frame, state)
 
+    def takes(self, intent: str) -> frozenset[str]:
+        """The slots that an intent can use."""
+        return _TAKES.get(self.intents[intent]["action"], frozenset())
+
     def name(self, intent: str) -> Localised:
         """The intent in the customer's words."""
         return {language: self.intents[intent][language] for language in ("en", "zh")}
@@ -127,13 +142,15 @@ class Policy:
             # An order that was only carried over and is gone by now was not asked for.
             if asked != state.recent.pop("order_id", None):
                 return Draft("order.not_found", {"asked": Fact("user", "order_id", asked)}, "order_id")
-        orders = list(self._backend.orders(user, _ORDERS))
+        orders = list(self._backend.orders(user, _SEARCHED))
         if not orders:
             return Draft("order.none")
+        named = frame.slots.get("product") or ()  # "where is my tent", "the hair dryer"
+        orders = [o for o in orders if any(line.product.id in named for line in o.lines)] or orders
         fitting = [order for order in orders if fits(order)]
         if len(fitting) == 1 or len(orders) == 1:
             return (fitting or orders)[0]
-        shown = fitting or orders
+        shown = (fitting or orders)[:_ORDERS]
         return Draft("ask.which_order", {"orders": self._order_lines(shown)}, "order_id")
 
     def _order_status(self, user: str, frame: Frame, state: State) -> Draft:
@@ -141,7 +158,8 @@ class Policy:
         if isinstance(order, Draft):
             return order
         state.recent["order_id"] = order.id
-        return Draft(f"order.{order.status}", self._order_facts(order))
+        late = order.status in ("placed", "packed", "shipped") and order.due < state_day(frame)
+        return Draft("order.late" if late else f"order.{order.status}", self._order_facts(order))
 
     def _order_list(self, user: str, frame: Frame, state: State) -> Draft:
         orders = list(self._backend.orders(user, _ORDERS))
@@ -176,6 +194,8 @@ class Policy:
             return Draft(f"request.refused.{order.status}", facts)
         if over(order):
             return Draft("request.over", facts)
+        if (day := frame.slots.get("date")) is not None and day < state_day(frame):
+            del frame.slots["date"]  # a day that is over is no day to deliver on
         for needed in intent.get("slots", ()):
             if not any(frame.slots.get(name) for name in needed.split("|")):
                 return Draft(f"ask.{needed.replace('|', '_or_')}", facts, needed)
@@ -209,7 +229,11 @@ class Policy:
                         parts.append(self._colour(value, language))
                     elif value:
                         parts.append(str(value))
-        return Fact("user", "detail", {k: ", ".join(v) for k, v in texts.items()}) if texts["en"] else None
+        return (
+            Fact("user", "detail", {k: (", " if k == "en" else "，").join(v) for k, v in texts.items()})
+            if texts["en"]
+            else None
+        )
 
     def _order_facts(self, order: Order) -> dict[str, Fact]:
         view = {
@@ -229,6 +253,15 @@ class Policy:
         return self._backend.product(ids[0]) if len(ids) == 1 else None
 
     def _ask_product(self, frame: Frame) -> Draft:
+        ids: tuple[str, ...] | None = frame.slots.get("product")
+        if ids == ():
+            del frame.slots["product"]
+            return Draft("product.not_found", {}, "product")
+        named = [p for p in (self._backend.product(i) for i in (ids or ())[:_ORDERS]) if p is not None]
+        if len(named) > 1:
+            return Draft(
+                "ask.which_product", {"products": Fact("catalogue", "names", [self._view(p) for p in named])}, "product"
+            )
         return Draft("ask.product", {}, "product")
 
     def _price(self, user: str, frame: Frame, state: State) -> Draft:
@@ -289,7 +322,9 @@ class Policy:
             extra = [x for x in (colour and self._colour(colour, language), size) if x]
             name = product.name.get(language) or next(iter(product.name.values()))
             brackets = " ({})" if language == "en" else "（{}）"
-            texts[language] = name + (brackets.format(", ".join(extra)) if extra else "")
+            texts[language] = name + (
+                brackets.format((", " if language == "en" else "，").join(extra)) if extra else ""
+            )
         return Fact("catalogue", product.id, texts)
 
     def _colour(self, colour: str, language: str) -> str:
@@ -299,6 +334,10 @@ class Policy:
     def _recommend(self, user: str, frame: Frame, state: State) -> Draft:
         anchor = self._product_of(frame)
         amount, colour = frame.slots.get("amount"), frame.slots.get("colour")
+        if amount is not None and frame.currency not in ("", self._currency):
+            # A limit in another currency is no limit here, and this is no exchange office.
+            del frame.slots["amount"]
+            return Draft("ask.amount", {"currency": Fact("shop", "currency", self._currency)}, "amount")
         least = frame.bound == "min"
 
         def fits(product: Product) -> bool:

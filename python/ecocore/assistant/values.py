@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from .evidence import chinese_number
-from .language import fold
+from .language import fold, narrow
 from .names import NameIndex
 from .protocols import Slot
 
@@ -25,7 +25,8 @@ __all__ = ["Value", "ValueFinder"]
 class Value:
     """A value of a slot. ``value`` is canonical: ``"EC204815"``, ``"XL"``, ``"navy"``, a Decimal, a date, product ids.
 
-    ``bound`` says how an amount limits: ``"max"``, ``"min"`` or ``""``. ``negated``: the customer said "not this".
+    ``bound`` says how an amount limits: ``"max"``, ``"min"`` or ``""``, ``currency`` (ISO 4217) in what, where that was
+    named. A product that the catalogue does not have has no ids. ``negated``: the customer said "not this".
     """
 
     slot: str
@@ -34,25 +35,41 @@ class Value:
     end: int
     bound: str = ""
     negated: bool = False
+    currency: str = ""
 
 
 _NEGATION = re.compile(
-    r"(?:\b(?:not|no|don'?t|isn'?t|instead of|rather than)\s+(?:an?\s+|the\s+|in\s+|size\s+|want\s+)*"
-    r"|不是|不要|别要|而不是|并非)\s*$"
+    r"(?:\b(?:not|no|don'?t|isn'?t|instead of|rather than|except|without|anything but)\s+"
+    r"(?:an?\s+|the\s+|in\s+|size\s+|want\s+|like\s+|need\s+)*"
+    r"|不是|不要|别要|而不是|并非|不想要|不喜欢|除了)\s*$"
 )
 _MAX_BEFORE = re.compile(
-    r"(?:\b(?:under|below|less than|up to|max(?:imum)?|at most|within|cheaper than|not more than|budget(?: is| of)?)"
-    r"|不超过|低于|少于|最多|预算|不到)\s*(?:about\s+|of\s+)?$"
+    r"(?:\b(?:under|below|less than|up to|max(?:imum)?|at most|within|cheaper than|budget(?: is| of)?"
+    r"|(?:not?|never) (?:more than|over|above))|<=?|≤"
+    r"|不超过|不高于|不多于|不大于|低于|少于|小于|最多|预算|不到)\s*(?:about\s+|of\s+)?$"
 )
-_MAX_AFTER = re.compile(r"^\s*(?:以内|以下|之内|内|or less|max\b|tops\b|封顶)")
-_MIN_BEFORE = re.compile(r"(?:\b(?:over|above|more than|at least|from)|高于|超过|至少|大于)\s*$")
-_MIN_AFTER = re.compile(r"^\s*(?:以上|起|or more)")
+_MAX_AFTER = re.compile(r"^\s*(?:以内|以下|之内|内|or (?:less|under|below)|max\b|tops\b|封顶)")
+_MIN_BEFORE = re.compile(
+    r"(?:\b(?:over|above|more than|at least|from|(?:not?|never) (?:less than|under|below))|>=?|≥"
+    r"|不低于|不少于|不小于|高于|超过|至少|大于)\s*$"
+)
+_MIN_AFTER = re.compile(r"^\s*(?:以上|起|or (?:more|over|above))")
+_LOOK_BACK = 60  # characters before a value that say how it is meant; a bound on the time for a long text
 
 _AMOUNT = re.compile(
     r"(?:[$€£¥]\s?(?P<a>\d[\d,]*(?:\.\d{1,2})?))"
-    r"|(?:(?P<b>\d[\d,]*(?:\.\d{1,2})?)\s?(?:元|块钱|块|dollars?\b|bucks\b|euros?\b|pounds?\b|yuan\b|rmb\b|usd\b|cny\b|eur\b))"
-    r"|(?:(?P<c>[一二两三四五六七八九十百千万零]{1,9})(?:元|块钱|块|以内|以下))"
-    r"|(?P<d>(?<![a-z0-9.,-])\d[\d,]*(?:\.\d{1,2})?(?![a-z0-9-]|\.\d))"
+    r"|(?:(?P<b>\d[\d,]*(?:\.\d{1,2})?)\s?(?:元|块钱|块|美元|美金|欧元|英镑|dollars?\b|bucks\b|euros?\b|pounds?\b|yuan\b|rmb\b|usd\b|cny\b|eur\b))"
+    r"|(?:(?P<c>[一二两三四五六七八九十百千万零]{1,9})(?:元|块钱|块|(?=以内|以下|以上|左右)))"
+    r"|(?P<d>(?<![a-z0-9.,-])\d[\d,]*(?:\.\d{1,2})?(?P<times>k\b|千|万)?(?:元|块)?(?![a-z0-9-]|\.\d))"
+    r"|(?P<e>(?:(?<=不超过)|(?<=不高于)|(?<=低于)|(?<=预算)|(?<=最多)|(?<=不到)|(?<=至少)|(?<=超过))[一二两三四五六七八九十百千万零]{2,9})"
+)
+_CURRENCIES = {
+    "USD": re.compile(r"\$|dollar|bucks|usd|美元|美金"), "EUR": re.compile(r"€|euro|eur|欧元"),
+    "GBP": re.compile(r"£|pound|英镑"), "CNY": re.compile(r"yuan|rmb|cny|人民币"),
+}  # fmt: skip
+"""What names a currency. ¥, 元 and 块 name the shop's own."""
+_POINTING = re.compile(
+    r"\b(?:it|this|that|these|those|one|ones|item|product|thing|stuff|something|anything)\b|[这那哪]|东西|商品|产品"
 )
 _LETTER_SIZE = re.compile(r"(?<![A-Za-z0-9'’&.-])(XXL|2XL|XL|XS|S|M|L)(?![A-Za-z0-9'’&-])")
 _LOWER_SIZE = re.compile(r"\bsize\s+(xxl|2xl|xl|xs|s|m|l)\b|^(?:in\s+)?(xxl|2xl|xl|xs|s|m|l)[.!?]?$")
@@ -67,16 +84,20 @@ _PHONE = re.compile(
 )
 
 _MONTH_NAMES = "jan feb mar apr may jun jul aug sep oct nov dec"
+_MONTH = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
+    r"|nov(?:ember)?|dec(?:ember)?)"
+)
 _MONTHS = {m: i for i, m in enumerate(_MONTH_NAMES.split(), 1)}
 _DAY_NAMES = "monday tuesday wednesday thursday friday saturday sunday"
 _DAYS = {d: i for i, d in enumerate(_DAY_NAMES.split())}
 _DATES = re.compile(
     r"(?P<iso>\b\d{4}-\d{1,2}-\d{1,2}\b)"
     r"|(?P<zh>(?:(?P<zy>\d{4})年)?(?P<zm>\d{1,2})月(?P<zd>\d{1,2})[号日]?)"
-    r"|\b(?P<d1>\d{1,2})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<m1>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\b"
-    r"|\b(?P<m2>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+(?P<d2>\d{1,2})(?:st|nd|rd|th)?\b"
-    r"|\b(?P<next>next\s+)?(?P<wd>monday|tuesday|wednesday|thursday|friday|saturday|sunday)\b"
-    r"|(?P<zn>下)?(?:周|星期|礼拜)(?P<zw>[一二三四五六日天])"
+    r"|\b(?P<d1>\d{1,2})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<m1>" + _MONTH + r")\b"
+    r"|\b(?P<m2>" + _MONTH + r")\.?\s+(?P<d2>\d{1,2})(?:st|nd|rd|th)?\b"
+    r"|(?<!last )\b(?P<next>next\s+)?(?P<wd>monday|tuesday|wednesday|thursday|friday|saturday|sunday)\b"
+    r"|(?<!上)(?<!下)(?P<zn>下)?(?:周|星期|礼拜)(?P<zw>[一二三四五六日天])"
     r"|\b(?P<rel>day after tomorrow|tomorrow|tmrw|today)\b|(?P<zr>大后天|后天|明天|今天)"
     r"|\bthe (?P<dom>\d{1,2})(?:st|nd|rd|th)\b|(?<![\d月])(?P<zdom>\d{1,2})[号日](?![码])"
 )
@@ -121,17 +142,23 @@ class ValueFinder:
         taken: list[tuple[int, int]] = []
         found: list[Value] = []
 
-        def add(slot: str, value: Any, start: int, end: int, bound: str = "") -> None:
+        def add(slot: str, value: Any, start: int, end: int, bound: str = "", currency: str = "") -> None:
             if value is None or any(start < e and s < end for s, e in taken):
                 return
             taken.append((start, end))
-            found.append(Value(slot, value, start, end, bound, bool(_NEGATION.search(text[:start].casefold()))))
+            before = text[max(0, start - _LOOK_BACK) : start].casefold()
+            found.append(Value(slot, value, start, end, bound, bool(_NEGATION.search(before)), currency))
 
+        text = narrow(text)
+        parsed = tuple(parsed)
         lower = text.lower() if len(text.lower()) == len(text) else text  # same places, or leave it
         for m in self._order_id.finditer(text):
             add("order_id", re.sub(r"[\s#-]", "", m[0]).upper(), *m.span())
         for m in _PHONE.finditer(text):
             add("phone", m[0], *m.span())
+        for slot in parsed:  # before dates and sizes: 27号 in a street's address is a house
+            if slot.name == "address":
+                add("address", slot.value, slot.start, slot.end)
         folded = fold(text)
         if len(folded) == len(text):
             for name in self.names.find(folded):
@@ -147,20 +174,29 @@ class ValueFinder:
         for m in self._colour.finditer(lower):
             add("colour", self._colours[m[0]], *m.span())
         for m in _AMOUNT.finditer(lower):
-            add("amount", *_amount(m, lower))
+            add("amount", *_amount(m, lower), _currency(m[0]))
         rules = {v.slot for v in found}
         for slot in parsed:
-            if slot.name in ("address", "phone") and slot.name not in rules:
+            if slot.name == "phone" and slot.name not in rules:
                 add(slot.name, slot.value, slot.start, slot.end)
+            elif slot.name == "product" and "product" not in rules and not _POINTING.search(slot.value.lower()):
+                add("product", (), slot.start, slot.end)
         return sorted(found, key=lambda v: v.start)
 
 
+def _currency(said: str) -> str:
+    return next((code for code, words in _CURRENCIES.items() if words.search(said)), "")
+
+
 def _amount(m: re.Match[str], text: str) -> tuple[Decimal | None, int, int, str]:
-    before, after = text[: m.start()], text[m.end() :]
-    numeral = m["c"]
-    if (numeral and m[0].endswith(("以内", "以下"))) or _MAX_BEFORE.search(before) or _MAX_AFTER.match(after):
+    before, after = text[max(0, m.start() - _LOOK_BACK) : m.start()], text[m.end() : m.end() + _LOOK_BACK]
+    numeral = m["c"] or m["e"]
+    least, most = _MIN_BEFORE.search(before), _MAX_BEFORE.search(before)
+    if least and most:  # "no more than" holds "more than": the longer one is meant
+        least, most = (least, None) if len(least[0]) > len(most[0]) else (None, most)
+    if most or _MAX_AFTER.match(after):
         bound = "max"
-    elif _MIN_BEFORE.search(before) or _MIN_AFTER.match(after):
+    elif least or _MIN_AFTER.match(after):
         bound = "min"
     else:
         bound = ""
@@ -168,8 +204,9 @@ def _amount(m: re.Match[str], text: str) -> tuple[Decimal | None, int, int, str]
     if m["d"] and not bound and not after.startswith(("左右", "的预算")):
         return None, m.start(), m.end(), ""  # a bare number limits nothing: it may count pieces or years
     if digits:
-        plain = digits.replace(",", "").strip(".")
-        return (Decimal(plain) if plain else None), m.start(), m.end(), bound
+        plain = re.sub(r"[^\d.]", "", digits).strip(".")
+        times = {"k": 1000, "千": 1000, "万": 10_000}.get(m["times"] or "", 1)
+        return (Decimal(plain) * times if plain else None), m.start(), m.end(), bound
     return Decimal(chinese_number(numeral)), m.start(), m.end(), bound
 
 
@@ -182,7 +219,7 @@ def _date(m: re.Match[str], today: dt.date) -> dt.date | None:
         if g["zh"]:
             return _coming(today, int(g["zm"]), int(g["zd"]), g["zy"])
         if g["m1"] or g["m2"]:
-            return _coming(today, _MONTHS[g["m1"] or g["m2"]], int(g["d1"] or g["d2"]), None)
+            return _coming(today, _MONTHS[(g["m1"] or g["m2"])[:3]], int(g["d1"] or g["d2"]), None)
         if g["wd"] or g["zw"]:
             weekday = _DAYS[g["wd"]] if g["wd"] else "一二三四五六日".find(g["zw"].replace("天", "日"))
             return _weekday(today, weekday, bool(g["next"] or g["zn"]))

@@ -14,7 +14,18 @@ from ..errors import EcocoreError
 __all__ = ["main"]
 
 # Each is a module of this package, named alike, with add_parser() and a run() that it sets.
-COMMANDS = ("demo", "train", "recommend", "evaluate", "train-behavior", "train-nlu", "chat", "feedback", "info")
+COMMANDS = (
+    "demo",
+    "train",
+    "recommend",
+    "evaluate",
+    "profile",
+    "train-behavior",
+    "train-nlu",
+    "chat",
+    "feedback",
+    "info",
+)
 
 
 def parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:

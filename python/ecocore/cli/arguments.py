@@ -6,11 +6,11 @@ import argparse
 from typing import Any
 
 from ..als import AlternatingLeastSquares
+from ..catalogue import Catalogue, read_catalogue
 from ..errors import InvalidArgument
 from ..event_reader import read_events
-from ..events import Events
+from ..events import Events, check_weighing
 from ..interactions import Interactions
-from ..times import as_duration
 from .render import step
 
 # Columns of the log that may be named, with what each holds.
@@ -26,6 +26,7 @@ COLUMNS = {
     "basket": "what was bought together",
     "category": "of the item",
 }
+CATALOGUE_COLUMNS = ("name", "category", "price")
 
 
 def positive_int(text: str) -> int:
@@ -98,18 +99,36 @@ def checked_model(args: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
     parameters = {name: value for name, value in given.items() if value is not None}
     AlternatingLeastSquares(**parameters)
-    if args.half_life is not None:
-        as_duration(args.half_life, "half_life")
-    if args.cap is not None and not args.cap > 0:
-        raise InvalidArgument(f"cap: expected a number above 0; got {args.cap}")
-    for kind, weight in _weights(args).items():
-        if not 0 <= weight < float("inf"):
-            raise InvalidArgument(f"weights: expected a finite number of at least 0 for {kind!r}; got {weight}")
+    check_weighing(_weights(args), args.half_life, args.cap)
     return parameters
 
 
-def open_events(args: argparse.Namespace) -> Events:
-    """Reads and cleans the log that the options describe, and prints what was dropped and why."""
+def add_catalogue_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the catalogue's file and its columns."""
+    catalogue = parser.add_argument_group("catalogue")
+    catalogue.add_argument("--catalogue", metavar="FILE", help="what is known of the items: CSV, JSON lines or Parquet")
+    catalogue.add_argument("--catalogue-item", metavar="COLUMN", help="its item column (default: that of the log)")
+    for name in CATALOGUE_COLUMNS:
+        catalogue.add_argument(f"--catalogue-{name}", metavar="COLUMN")
+
+
+def open_catalogue(args: argparse.Namespace) -> Catalogue | None:
+    """The catalogue that the options describe, or None without one."""
+    columns = {name: getattr(args, f"catalogue_{name}") for name in CATALOGUE_COLUMNS}
+    columns = {name: column for name, column in columns.items() if column}
+    if not args.catalogue:
+        if columns or args.catalogue_item:
+            raise InvalidArgument("catalogue: options name its columns, but no file; add --catalogue FILE")
+        return None
+    if not columns:
+        wanted = ", ".join(f"--catalogue-{name}" for name in CATALOGUE_COLUMNS)
+        raise InvalidArgument(f"catalogue: none of its columns is named; add at least one of {wanted}")
+    with step("reading the catalogue"):
+        return read_catalogue(args.catalogue, item=args.catalogue_item or args.item or "item", **columns)
+
+
+def open_events(args: argparse.Namespace, *, quiet: bool = False) -> Events:
+    """Reads and cleans the log that the options describe, and prints what was dropped and why, unless ``quiet``."""
     columns = {name: getattr(args, name) for name in COLUMNS if getattr(args, name) is not None}
     weights = _weights(args)
     with step("reading the log"):
@@ -117,7 +136,8 @@ def open_events(args: argparse.Namespace) -> Events:
             args.events, **columns, drop_where=_patterns(args.drop), keep_free=args.keep_free, time_zone=args.time_zone,
             event_types=list(weights) if weights and args.strict else None, strict=args.strict,
         )  # fmt: skip
-    print(events.report)
+    if not quiet:
+        print(events.report)
     return events
 
 

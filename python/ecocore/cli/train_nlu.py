@@ -39,8 +39,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> None:
+    from .. import storage
     from ..train import nlu, read_nlu_examples
 
+    storage.check_target(args.out, "nlu")
     data = read_nlu_examples(args.files)
     if not data.examples:
         raise InvalidArgument(f"{args.files[0]}: no examples in it")

@@ -51,7 +51,7 @@ class Bandit:
         self._floor, self._votes = floor, votes_per_user
         self._counts: dict[str, list[list[float]]] = {}
         self._cached: dict[str, tuple[float, ...]] = {}
-        self._by_user: dict[tuple[str, str], int] = {}
+        self._by_user: dict[tuple[str, str], dict[str, tuple[int, bool]]] = {}
         self._lock = threading.Lock()
 
     def probabilities(self, context: str, count: int) -> tuple[float, ...]:
@@ -65,17 +65,19 @@ class Bandit:
             p = self._probabilities(context, count)
             return self._random.choices(range(count), p)[0], p
 
-    def update(self, context: str, variant: int, count: int, helpful: bool, user: str) -> bool:
-        """Counts a rating; False when the user has rated this context often enough."""
+    def update(self, context: str, variant: int, count: int, helpful: bool, user: str, reply: str = "") -> bool:
+        """Counts a rating; False when the user has rated this context often enough. A second rating of the same
+        ``reply`` takes the place of the first; without a name each is one of its own."""
         with self._lock:
-            votes = self._by_user.get((user, context), 0)
-            if votes >= self._votes:
+            votes = self._by_user.setdefault((user, context), {})
+            if reply not in votes and len(votes) >= self._votes:
                 return False
-            self._by_user[user, context] = votes + 1
-            arms = self._arms(context, count)
-            if variant < len(arms):
-                arms[variant][0 if helpful else 1] += 1
-                self._cached.pop(context, None)
+            arms = self._arms(context, max(count, variant + 1))
+            if (before := votes.get(reply)) is not None:
+                arms[before[0]][0 if before[1] else 1] -= 1
+            votes[reply or f"#{len(votes)}"] = variant, helpful
+            arms[variant][0 if helpful else 1] += 1
+            self._cached.pop(context, None)
             return True
 
     def counts(self) -> dict[str, list[tuple[int, int]]]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..assistant.assistant import Entry
+from ..assistant.replies import Entry
 from ..errors import InvalidArgument
 from .bandit import Bandit
-from .log import FeedbackLog, LogUnavailable
+from .log import FeedbackLog, LogUnavailable, Thumb
 from .rephrase import is_rephrasing
 
 __all__ = ["Feedback"]
+
+_FAILED = ("asked", "complaint", "no_match")
+"""Hand-offs that say the answer before was no help; others are the shop's rule, whatever was said before."""
 
 
 class Feedback:
@@ -36,10 +39,8 @@ class Feedback:
         self.log = log if isinstance(log, FeedbackLog) else FeedbackLog(log)
         self.bandit = Bandit(seed, floor=floor, votes_per_user=votes_per_user)
         self._window = window
-        for record in self.log.records():
-            if record.thumb is not None and len(record.variants) > 1:
-                context = f"{record.template}/{record.language}"
-                self.bandit.update(context, record.variant, len(record.variants), record.thumb, record.user)
+        for thumb in self.log.thumbs():
+            self._count(thumb)
 
     def close(self) -> None:
         """Closes the log."""
@@ -52,17 +53,21 @@ class Feedback:
     def record(self, entry: Entry) -> bool:
         """Logs a reply and what it says about the one before; False where the log cannot take it now."""
         inferred: list[tuple[str, str, str]] = []
-        if entry.follows and (before := self.log.text_of(entry.follows)) is not None:
-            text, at, helpful = before
-            if entry.handoff is not None:
-                inferred.append((entry.follows, "handoff", entry.handoff))
-            elif not helpful and entry.at - at <= self._window and is_rephrasing(text, entry.text):
-                inferred.append((entry.follows, "rephrased", entry.id))
         try:
+            if entry.follows and (before := self.log.text_of(entry.follows)) is not None:
+                text, at, helpful = before
+                if entry.handoff in _FAILED:
+                    inferred.append((entry.follows, "handoff", str(entry.handoff)))
+                elif not helpful and entry.at - at <= self._window and is_rephrasing(text, entry.text):
+                    inferred.append((entry.follows, "rephrased", entry.id))
             self.log.add_reply(entry, tuple(inferred))
         except LogUnavailable:
             return False
         return True
+
+    def _count(self, thumb: Thumb) -> None:
+        if thumb.variants > 1:
+            self.bandit.update(thumb.context, thumb.variant, thumb.variants, thumb.helpful, thumb.user, thumb.reply)
 
     def feedback(self, reply_id: str, *, helpful: bool | None = None, correction: str | None = None) -> None:
         """Stores a rating; returns when it is safe on disk.
@@ -79,10 +84,9 @@ class Feedback:
         if not ratings:
             raise InvalidArgument("feedback: expected helpful=True or False, or correction='intent'; got neither")
         self.log.add_ratings(reply_id, ratings)
-        if helpful is not None and (choice := self.log.choice_of(reply_id)) is not None:
-            template, language, variant, count, user = choice
-            if count > 1:
-                self.bandit.update(f"{template}/{language}", variant, count, helpful, user)
+        if helpful is not None:
+            for thumb in self.log.thumbs(reply_id):
+                self._count(thumb)
 
     def chosen(self, reply_id: str, intent: str) -> None:
         """The customer picked this intent when asked back: a label for what was said before. Kept if the log can."""

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import math
 import os
+import tempfile
 import time
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..arrays import as_count
 from ..assistant.language import fold
-from ..assistant.protocols import NLU
+from ..assistant.protocols import NLU, Parse
 from ..errors import FormatError, InvalidArgument
-from ..starter import Example
+from ..starter import OUT_OF_SCOPE, Example
 from .estimate import Estimate, Interval, estimate
 from .log import Record
 
@@ -25,7 +28,13 @@ __all__ = ["Registry", "Verdict", "judge", "lessons", "retrain"]
 
 
 def lessons(
-    records: Iterable[Record], *, per_user: int = 20, thumbs: bool = False, noise: float = 0.2, certainty: float = 0.8
+    records: Iterable[Record],
+    *,
+    per_user: int = 20,
+    thumbs: bool = False,
+    noise: float = 0.2,
+    certainty: float = 0.4,
+    model: NLU | None = None,
 ) -> list[Example]:
     """The examples that people's feedback amounts to, in log order.
 
@@ -36,19 +45,27 @@ def lessons(
         records: of the log.
         thumbs: also learn from thumbs, which say only right or wrong. Given that a share ``noise`` of thumbs is wrong,
             the posterior over the intents the model had in mind is formed, and the text is taken with its most
-            probable intent where that reaches ``certainty``. Users whose thumbs mostly contradict the model count
+            probable intent where that reaches ``certainty``: a thumb down on a confident answer speaks for the next
+            intent, one on a doubtful answer for none. That the model chose the action adds nothing to what the text
+            says of the intent, so that no propensity enters. Users whose thumbs mostly contradict the model count
             less, those who seem to say the opposite on purpose count the other way round.
         noise: the share of thumbs that are flipped.
+        certainty: of an intent from thumbs. Many lessons of which one in ten is wrong taught more than few that are
+            nearly all right: those only repeat what the model knows (bench/feedback_stream.py).
+        model: judges the texts anew: its probabilities and those at the time of the reply are averaged. One that has
+            learnt from the log since sees old texts better than the model that answered them.
     """
     records = list(records)
+    if thumbs and model is not None:
+        records = [_seen_anew(r, model) if r.thumb is not None and not r.context else r for r in records]
     honest = _honesty(records, noise) if thumbs else {}
     votes: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     voters: Counter[str] = Counter()
     first: dict[str, tuple[str, bool]] = {}
     given: Counter[str] = Counter()
     for record in records:
-        if not record.text:
-            continue
+        if not record.text or (record.context and record.label is None):
+            continue  # a "yes" or a size is no sentence of the intent that it was said in
         key = fold(record.text)
         if record.label is not None:
             given[record.user] += 1
@@ -56,7 +73,7 @@ def lessons(
                 votes[key][record.label] += 1.0
                 voters[key] += 1
                 first[key] = (first.get(key, (record.text, True))[0], True)
-        elif thumbs and record.thumb is not None and record.action not in ("ask", "none"):
+        elif thumbs and record.thumb is not None and _taken(record.action) != OUT_OF_SCOPE and record.action != "ask":
             given[record.user] += 1
             if given[record.user] <= per_user:
                 first.setdefault(key, (record.text, False))
@@ -72,6 +89,14 @@ def lessons(
         if clear and (named or ranked[0][1] / voters[key] >= certainty):
             examples.append(Example(text, ranked[0][0]))
     return examples
+
+
+def _seen_anew(record: Record, model: NLU) -> Record:
+    chances: dict[str, float] = defaultdict(float)
+    for intents in (record.intents, model.parse(record.text).intents):
+        for name, p in intents:
+            chances[name] += p / 2
+    return replace(record, intents=tuple(sorted(chances.items(), key=lambda c: (-c[1], c[0]))))
 
 
 def posterior(
@@ -100,6 +125,12 @@ def _honesty(records: Iterable[Record], noise: float, prior: float = 0.9) -> dic
     return {user: 1 / (1 + math.exp(-min(max(o, -50.0), 50.0))) for user, o in odds.items()}
 
 
+def _load(path: Path) -> NLU:
+    from ..nlu import NLU as Model
+
+    return Model.load(path)
+
+
 def retrain(
     records: Iterable[Record],
     base: Sequence[Example],
@@ -107,6 +138,9 @@ def retrain(
     out: str | Path,
     *,
     repeat: int = 1,
+    rounds: int = 1,
+    held: Iterable[Example] = (),
+    load: Callable[[Path], NLU] = _load,
     **options: Any,
 ) -> list[Example]:
     """Trains a candidate on the old examples and what was learnt since, and returns the latter.
@@ -118,12 +152,23 @@ def retrain(
     Args:
         train: ``ecocore.train.nlu``: called as ``train(examples, out=out)``, with mappings of text, intent and slots.
         repeat: how often each lesson is put in.
+        rounds: with ``thumbs``: so many times in all; each candidate judges the texts anew for the next.
+        held: the gold set of :func:`judge`; its texts are not taught, whatever users say.
         options: of :func:`lessons`.
     """
-    learnt = lessons(records, **options)
+    records = list(records)
     known = {(fold(e.text), e.intent) for e in base}
-    new = [e for e in learnt if (fold(e.text), e.intent) not in known]
-    train([e._asdict() for e in (*base, *(e for e in new for _ in range(repeat)))], out=Path(out))
+    kept_back = {fold(e.text) for e in held}
+    for left in range(as_count(rounds, "rounds", minimum=1), 0, -1):
+        learnt = lessons(records, **options)
+        new = [e for e in learnt if (fold(e.text), e.intent) not in known and fold(e.text) not in kept_back]
+        examples = [e._asdict() for e in (*base, *(e for e in new for _ in range(repeat)))]
+        if left == 1:
+            train(examples, out=Path(out))
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                train(examples, out=Path(folder) / "nlu")
+                options["model"] = load(Path(folder) / "nlu")
     return new
 
 
@@ -145,21 +190,29 @@ def judge(
     gold: Sequence[Example],
     records: Sequence[Record],
     *,
+    after: int = 0,
+    per_user: int = 20,
     tolerance: float = 0.005,
     least_rated: int = 50,
     seed: int = 0,
 ) -> Verdict:
     """Whether a candidate is better, by two independent witnesses that must both say so.
 
-    The gold set, labelled by people and never trained on: the candidate is right at least as often, and the lower bound
-    of the paired bootstrap interval of its gain is not below ``-tolerance``. The log: the doubly robust estimate of
-    what the candidate would have earned is above what was earned, again with a lower bound not below ``-tolerance``.
-    With fewer than ``least_rated`` rated replies, or an effective sample below a tenth of them, the log says nothing
-    and the candidate stays out.
+    The gold set, labelled by people and never trained on: the candidate is right at least as often (a question back
+    that offers the right intent counts half), and the lower bound of the paired bootstrap interval of its gain is not
+    below ``-tolerance``. The log: the doubly robust estimate of what the candidate would have earned is above that of
+    the current model, again with a lower bound not below ``-tolerance``; users are resampled whole. With fewer than
+    ``least_rated`` rated replies, or an effective sample below a tenth of them, the log says nothing and the candidate
+    stays out.
+
+    Args:
+        after: replies up to this ``Record.seq`` do not count. Give the last one that the candidate learnt from: a row
+            that it was taught would vouch for itself.
+        per_user: ratings of one user that count, so that nobody decides alone.
     """
     if not gold:
         raise InvalidArgument("gold: expected labelled examples that no model was trained on; got none")
-    right = np.array([[_decision(m, e.text) == e.intent for e in gold] for m in (current, candidate)], np.float64)
+    right = np.array([[_credit(m.parse(e.text), e.intent) for e in gold] for m in (current, candidate)], np.float64)
     difference = right[1] - right[0]
     random = np.random.default_rng(seed)
     means = np.array([difference[random.integers(0, len(gold), len(gold))].mean() for _ in range(1000)])
@@ -168,8 +221,8 @@ def judge(
     reasons: list[str] = []
     if gain.value < 0 or gain.low < -tolerance:
         reasons.append(f"gold set: gain {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] is not safely above zero")
-    rated = [r for r in records if r.reward is not None and r.actions.get(r.action, 0) > 0]
-    estimated = _estimate(candidate, rated, seed) if len(rated) >= least_rated else None
+    rated = _rated(records, after, per_user)
+    estimated = _estimate(candidate, current, rated, seed) if len(rated) >= least_rated else None
     if estimated is None:
         reasons.append(f"log: {len(rated)} rated replies, {least_rated} are needed")
     elif estimated.effective < 0.1 * estimated.rows:
@@ -180,31 +233,60 @@ def judge(
     return Verdict(not reasons, tuple(reasons), float(right[0].mean()), float(right[1].mean()), gain, estimated)
 
 
-def _decision(nlu: NLU, text: str) -> str:
-    parse = nlu.parse(text)
-    return "out_of_scope" if parse.outcome == "out_of_scope" else parse.intent
+def _credit(parse: Parse, intent: str) -> float:
+    if parse.outcome == "ask":
+        return 0.5 if intent in parse.choices else 0.0
+    return float((OUT_OF_SCOPE if parse.outcome == "out_of_scope" else parse.intent) == intent)
+
+
+def _rated(records: Iterable[Record], after: int, per_user: int) -> list[Record]:
+    """The rated replies to texts that the model decided on by itself, of each user the first ``per_user``."""
+    given: Counter[str] = Counter()
+    rated = []
+    for r in records:
+        if r.reward is None or r.context or r.seq <= after or r.actions.get(r.action, 0) <= 0:
+            continue
+        given[r.user] += 1
+        if given[r.user] <= per_user:
+            rated.append(r)
+    return rated
+
+
+def _taken(action: str) -> str:
+    """A logged action as a model's decision: that the FAQ answered is the assistant's doing, not the model's."""
+    return OUT_OF_SCOPE if action.startswith("faq:") else action
 
 
 def _action(nlu: NLU, text: str) -> str:
     parse = nlu.parse(text)
-    return {"sure": parse.intent, "ask": "ask"}.get(parse.outcome, "out_of_scope")
+    return {"sure": parse.intent, "ask": "ask"}.get(parse.outcome, OUT_OF_SCOPE)
 
 
-def _estimate(candidate: NLU, rated: Sequence[Record], seed: int) -> Estimate:
-    """The candidate's value on the rated rows. Expected rewards are means by action, shrunk to the overall mean and
-    fitted on the other half of the rows, so that a row never predicts itself."""
+def _estimate(candidate: NLU, current: NLU, rated: Sequence[Record], seed: int) -> Estimate:
+    """The candidate's value on the rated rows, and its gain over the current model without exploration. Expected
+    rewards are means by action, shrunk to the overall mean and fitted on the other half of the users, so that a row
+    never predicts itself."""
     rewards = np.array([r.reward for r in rated], np.float64)
-    actions = [r.action for r in rated]
-    wanted = [_action(candidate, r.text) for r in rated]
-    models = [
-        _means([(a, x) for i, (a, x) in enumerate(zip(actions, rewards, strict=True)) if i % 2 != half])
-        for half in (0, 1)
-    ]
-    logged = [models[i % 2](a) for i, a in enumerate(actions)]
-    target = [models[i % 2](a) for i, a in enumerate(wanted)]
-    agree = [float(a == b) for a, b in zip(actions, wanted, strict=True)]
-    propensities = [min(1.0, r.actions[r.action]) for r in rated]
-    return estimate(rewards, propensities, agree, logged, target, seed=seed)
+    actions = [_taken(r.action) for r in rated]
+    half = [zlib.crc32(r.user.encode()) % 2 for r in rated]
+    fitted = [_means([(a, x) for a, x, h in zip(actions, rewards, half, strict=True) if h != part]) for part in (0, 1)]
+
+    def policy(nlu: NLU) -> tuple[list[float], list[float]]:
+        wanted = [_action(nlu, r.text) for r in rated]
+        agree = [float(a == b) for a, b in zip(actions, wanted, strict=True)]
+        return agree, [fitted[h](a) for h, a in zip(half, wanted, strict=True)]
+
+    agree, expected = policy(candidate)
+    return estimate(
+        rewards,
+        [min(1.0, sum(p for a, p in r.actions.items() if _taken(a) == _taken(r.action))) for r in rated],
+        agree,
+        [fitted[h](a) for h, a in zip(half, actions, strict=True)],
+        expected,
+        baseline=policy(current),
+        groups=[r.user for r in rated],
+        seed=seed,
+    )
 
 
 def _means(rows: Sequence[tuple[str, float]]) -> Callable[[str], float]:

@@ -14,17 +14,17 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..arrays import describe
-from ..assistant.assistant import Entry
+from ..assistant.replies import Entry
 from ..errors import EcocoreError, FormatError, InvalidArgument
 
-__all__ = ["FeedbackLog", "LogUnavailable", "Record"]
+__all__ = ["FeedbackLog", "LogUnavailable", "Record", "Thumb"]
 
-_FORMAT = "1"
+_FORMAT = "2"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS replies (
@@ -32,16 +32,15 @@ CREATE TABLE IF NOT EXISTS replies (
     text TEXT NOT NULL, language TEXT NOT NULL, intent TEXT NOT NULL, confidence REAL NOT NULL, outcome TEXT NOT NULL,
     intents TEXT NOT NULL, action TEXT NOT NULL, actions TEXT NOT NULL, template TEXT NOT NULL,
     variant INTEGER NOT NULL, variants TEXT NOT NULL, answer TEXT NOT NULL, evidence TEXT NOT NULL, handoff TEXT,
-    follows TEXT NOT NULL);
+    follows TEXT NOT NULL, context INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS ratings (
     seq INTEGER PRIMARY KEY, reply TEXT NOT NULL REFERENCES replies (id), at REAL NOT NULL, kind TEXT NOT NULL,
     value TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS ratings_reply ON ratings (reply);
 """
-_COLUMNS = (
-    "id, at, user, model, text, language, intent, confidence, outcome, intents, action, actions, template, variant,"
-    " variants, answer, evidence, handoff, follows"
-)
+_NAMES = tuple(f.name for f in fields(Entry))
+_COLUMNS = ", ".join(_NAMES)
+_JSON = {"intents", "actions", "variants", "evidence"}  # columns that hold more than one value
 KINDS = ("helpful", "correction", "chosen", "rephrased", "handoff")
 
 
@@ -49,33 +48,27 @@ class LogUnavailable(EcocoreError, OSError):
     """The log could not take it (disk full, file gone, locked for long); nothing was stored."""
 
 
-@dataclass(frozen=True)
-class Record:
+@dataclass(frozen=True, kw_only=True)
+class Record(Entry):
     """A logged reply with what is known of it. ``user`` is a pseudonym. ``reward``: 1 helpful, 0 not, None unknown;
     a thumb counts before what was inferred from a rephrasing or a hand-off. ``label``: the intent a person named."""
 
     seq: int
-    id: str
-    at: float
-    user: str
-    model: str
-    text: str
-    language: str
-    intent: str
-    confidence: float
-    outcome: str
-    intents: tuple[tuple[str, float], ...]
-    action: str
-    actions: dict[str, float]
-    template: str
+    reward: float | None = None
+    thumb: bool | None = None
+    label: str | None = None
+    signals: tuple[str, ...] = ()
+
+
+class Thumb(NamedTuple):
+    """A rating of a reply: which variant of how many it was, in which answer (``context``), and who said what."""
+
+    reply: str
+    context: str
     variant: int
-    variants: tuple[float, ...]
-    answer: str
-    handoff: str | None
-    reward: float | None
-    thumb: bool | None
-    label: str | None
-    signals: tuple[str, ...]
+    variants: int
+    user: str
+    helpful: bool
 
 
 class FeedbackLog:
@@ -98,6 +91,7 @@ class FeedbackLog:
             self._db = sqlite3.connect(self.path, timeout=5.0, check_same_thread=False, isolation_level=None)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA foreign_keys = ON")
+            self._db.execute("PRAGMA secure_delete = ON")  # forget() overwrites what it deletes
             self._db.executescript(_SCHEMA)
             self._db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (_FORMAT,))
             self._db.execute("INSERT OR IGNORE INTO meta VALUES ('salt', ?)", (secrets.token_hex(32),))
@@ -107,7 +101,7 @@ class FeedbackLog:
         except sqlite3.DatabaseError as error:
             raise FormatError(f"{self.path}: expected a feedback log (SQLite); {error}") from error
         if meta["format"] != _FORMAT:
-            raise FormatError(f"{self.path}: format {meta['format']}, this version reads {_FORMAT}; update ecocore")
+            raise FormatError(f"{self.path}: format {meta['format']}, this version reads {_FORMAT}; start a new log")
         self._salt = bytes.fromhex(meta["salt"])
 
     def close(self) -> None:
@@ -126,11 +120,8 @@ class FeedbackLog:
         Raises:
             LogUnavailable: it could not be stored.
         """
-        values = (
-            entry.id, entry.at, self.pseudonym(entry.user), entry.model, entry.text, entry.language, entry.intent,
-            entry.confidence, entry.outcome, _json(entry.intents), entry.action, _json(entry.actions), entry.template,
-            entry.variant, _json(entry.variants), entry.answer, _json(entry.evidence), entry.handoff, entry.follows,
-        )  # fmt: skip
+        kept = replace(entry, user=self.pseudonym(entry.user))
+        values = tuple(_json(getattr(kept, n)) if n in _JSON else getattr(kept, n) for n in _NAMES)
         statements: list[tuple[str, tuple[Any, ...]]] = [
             (f"INSERT INTO replies ({_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
         ]
@@ -187,42 +178,63 @@ class FeedbackLog:
             ],
             "FULL",
         )
+        with self._lock:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the write-ahead file held the rows as well
         return int(count)
 
     # ---- reading ----
-    def text_of(self, reply_id: str) -> tuple[str, float, bool] | None:
-        """(text, time, rated helpful) of a reply, or None."""
+    def _read(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with self._lock:
-            row = self._db.execute(
-                "SELECT text, at, EXISTS (SELECT 1 FROM ratings WHERE reply = id AND kind = 'helpful' AND value = '1')"
-                " FROM replies WHERE id = ?",
-                (reply_id,),
-            ).fetchone()
-        return None if row is None else (row[0], row[1], bool(row[2]))
+            try:
+                return self._db.execute(sql, values).fetchall()
+            except sqlite3.Error as error:
+                raise LogUnavailable(f"{self.path}: the feedback log cannot be read: {error}") from error
 
-    def choice_of(self, reply_id: str) -> tuple[str, str, int, int, str] | None:
-        """(template, language, variant, how many there were, user) of a reply, or None."""
-        with self._lock:
-            row = self._db.execute(
-                "SELECT template, language, variant, variants, user FROM replies WHERE id = ?", (reply_id,)
-            ).fetchone()
-        return None if row is None else (row[0], row[1], row[2], len(json.loads(row[3])), row[4])
+    def text_of(self, reply_id: str) -> tuple[str, float, bool] | None:
+        """(text, time, rated helpful) of a reply, or None.
+
+        Raises:
+            LogUnavailable: the log cannot be read.
+        """
+        rows = self._read(
+            "SELECT text, at, (SELECT value FROM ratings"
+            " WHERE reply = id AND kind = 'helpful' ORDER BY seq DESC LIMIT 1) FROM replies WHERE id = ?",
+            reply_id,
+        )
+        return (rows[0][0], rows[0][1], rows[0][2] == "1") if rows else None
+
+    def thumbs(self, reply_id: str | None = None) -> Iterator[Thumb]:
+        """The thumbs as they stand, of one reply or of all, in the order in which the replies were first rated."""
+        where = "" if reply_id is None else " AND reply = ?"
+        rows = self._read(
+            "SELECT id, template, language, variant, variants, user,"
+            " (SELECT value FROM ratings WHERE seq = last) FROM"
+            f" (SELECT reply, min(seq) AS first, max(seq) AS last FROM ratings WHERE kind = 'helpful'{where}"
+            "  GROUP BY reply) JOIN replies ON id = reply ORDER BY first",
+            *([] if reply_id is None else [reply_id]),
+        )
+        for id_, template, language, variant, variants, user, value in rows:
+            yield Thumb(id_, f"{template}/{language}", variant, len(json.loads(variants)), user, value == "1")
 
     def __len__(self) -> int:
-        with self._lock:
-            return int(self._db.execute("SELECT count(*) FROM replies").fetchone()[0])
+        return int(self._read("SELECT count(*) FROM replies")[0][0])
 
     def records(self) -> Iterator[Record]:
-        """All replies in the order they were logged, each with its ratings as they stand now."""
-        with self._lock:
-            rows = self._db.execute(
-                f"SELECT seq, {_COLUMNS}, (SELECT json_group_array(json_array(kind, value)) FROM"
-                " (SELECT kind, value FROM ratings WHERE reply = replies.id ORDER BY seq)) FROM replies ORDER BY seq"
-            ).fetchall()
-        for row in rows:
-            yield _record(row)
+        """All replies in the order they were logged, each with its ratings as they stand now. Read in parts, so that
+        neither memory nor those who write meanwhile depend on the length of the log."""
+        last = 0
+        while rows := self._read(
+            f"SELECT seq, {_COLUMNS}, (SELECT json_group_array(json_array(kind, value)) FROM"
+            " (SELECT kind, value FROM ratings WHERE reply = replies.id ORDER BY seq)) FROM replies"
+            " WHERE seq > ? ORDER BY seq LIMIT ?",
+            last,
+            _PART,
+        ):
+            yield from map(_record, rows)
+            last = rows[-1][0]
 
 
+_PART = 1000  # rows read at once
 _RATE = "INSERT INTO ratings (reply, at, kind, value) VALUES (?, ?, ?, ?)"
 
 
@@ -231,8 +243,11 @@ def _json(value: Any) -> str:
 
 
 def _record(row: tuple[Any, ...]) -> Record:
-    (seq, id_, at, user, model, text, language, intent, confidence, outcome, intents, action, actions, template,
-     variant, variants, answer, _, handoff, _, ratings) = row  # fmt: skip
+    seq, *columns, ratings = row
+    entry = {n: json.loads(v) if n in _JSON else v for n, v in zip(_NAMES, columns, strict=True)}
+    for name in ("intents", "evidence"):
+        entry[name] = tuple(map(tuple, entry[name]))
+    entry |= {"variants": tuple(entry["variants"]), "context": bool(entry["context"])}
     thumb: bool | None = None
     label: str | None = None
     signals: list[str] = []
@@ -246,12 +261,8 @@ def _record(row: tuple[Any, ...]) -> Record:
     reward: float | None = None
     if thumb is not None:
         reward = float(thumb)
-    elif label is not None and outcome != "ask":
-        reward = float(label == action)
+    elif label is not None and entry["outcome"] != "ask":
+        reward = float(label == entry["action"])
     elif signals:
         reward = 0.0
-    return Record(
-        seq, id_, at, user, model, text, language, intent, confidence, outcome,
-        tuple((name, float(p)) for name, p in json.loads(intents)), action, json.loads(actions), template, variant,
-        tuple(json.loads(variants)), answer, handoff, reward, thumb, label, tuple(signals),
-    )  # fmt: skip
+    return Record(seq=seq, reward=reward, thumb=thumb, label=label, signals=tuple(signals), **entry)

@@ -28,6 +28,7 @@ _HOME_OF = {
     "behavior": "behavior_model",
     "compress": "compression",
     "nlu": "nlu_model",
+    "ranking": "ranking_training",
     "read_nlu_examples": "nlu_examples",
 }
 
@@ -41,6 +42,7 @@ __all__ = [
     "behavior",
     "compress",
     "nlu",
+    "ranking",
     "read_nlu_examples",
 ]
 

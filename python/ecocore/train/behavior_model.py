@@ -40,6 +40,7 @@ def behavior(
     scale: float | None = 14.0,
     negatives: int | None = 2048,
     popularity_exponent: float = 0.5,
+    memory: float | None = 0.8,
     dropout: float = 0.2,
     item_dropout: float = 0.01,
     precision: Literal["float32", "bfloat16"] = "float32",
@@ -72,6 +73,10 @@ def behavior(
     items. The classic sigmoid model is ``tied=False, loss="bce", scale=None, negatives=None, dropout=0.5``. Only
     ``bce`` without a scale gives calibrated sigmoids.
 
+    ``memory``: with tied tables, the cell starts as a memory of the items, of which it keeps this share at each event,
+    so that from the first step what was seen, and what is like it, ranks first; training goes on from there. ``None``:
+    all weights start at random. It works best with ``hidden`` larger than ``dim``, which leaves units for other things.
+
     ``dropout``: of the cell's inputs and outputs. ``item_dropout``: share of input items replaced by the
     out-of-vocabulary row, so that it learns what an unknown item means. ``min_count``: rarer items are out of
     vocabulary. ``max_length``: longer sequences are cut into pieces of so many steps. ``precision`` of the product of
@@ -100,12 +105,14 @@ def behavior(
     as_count(seed, "seed", minimum=0)
     if negatives is not None:
         as_count(negatives, "negatives", minimum=0)
-    _check_range(dropout, "dropout", 0, 1)
-    _check_range(item_dropout, "item_dropout", 0, 1)
-    _check_range(popularity_exponent, "popularity_exponent", 0, 2)
-    _check_range(learning_rate, "learning_rate", 0, 1, open_low=True)
+    check_range(dropout, "dropout", 0, 1)
+    if memory is not None:
+        check_range(memory, "memory", 0, 1, open_low=True)
+    check_range(item_dropout, "item_dropout", 0, 1)
+    check_range(popularity_exponent, "popularity_exponent", 0, 2)
+    check_range(learning_rate, "learning_rate", 0, 1, open_low=True)
     if scale is not None:
-        _check_range(scale, "scale", 0, 1000, open_low=True)
+        check_range(scale, "scale", 0, 1000, open_low=True)
 
     sequences = list(sequences)
     event_types = None if event_types is None else list(event_types)
@@ -151,7 +158,7 @@ def behavior(
     )
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay where they were
         torch.manual_seed(seed)
-        net = BehaviorNet(shape, dropout)
+        net = BehaviorNet(shape, dropout, memory)
         if shape.item_bias:
             net.bias.copy_(_log_shares(training, shape.items))
         history, interrupted = fit(net, training, held_out, plan)
@@ -170,7 +177,8 @@ def behavior(
         interrupted=interrupted,
         seconds=time.perf_counter() - start,
     )
-    settings = {"loss": loss, "negatives": negatives, "dropout": dropout, "seed": seed, "learning_rate": learning_rate}
+    settings = {"loss": loss, "negatives": negatives, "memory": memory, "dropout": dropout, "seed": seed}
+    settings |= {"learning_rate": learning_rate}
     save(out, net, vocabulary, {**settings, **report.to_dict()})
     (Path(out) / "training.svg").write_text(report.to_svg())
     return report
@@ -185,7 +193,7 @@ def _held_out(
         _check_choice(validation, "validation", ["last"])
         training, held_out = hold_out_last(events)
     elif isinstance(validation, (int, float, np.floating)):
-        _check_range(validation, "validation", 0, 1, open_low=True)
+        check_range(validation, "validation", 0, 1, open_low=True)
         training, held_out = split(events, float(validation))
     else:
         if events.event_types is not None or events.gaps is not None:
@@ -216,7 +224,7 @@ def _check_choice(value: object, name: str, choices: Iterable[str]) -> None:
         raise InvalidArgument(f"{name}: expected {' or '.join(map(repr, names))}; got {value!r}")
 
 
-def _check_range(value: Any, name: str, low: float, high: float, *, open_low: bool = False) -> None:
+def check_range(value: Any, name: str, low: float, high: float, *, open_low: bool = False) -> None:
     number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
     if not number or not (low < value < high or (value == low and not open_low)):
         expected = f"more than {low}" if open_low else f"at least {low}"

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from .data import Batch, Sequences, batches
 from .losses import Loss
 from .model import BehaviorNet
-from .report import EpochReport
+from .report import EpochReport, show
 
 __all__ = ["Plan", "fit", "rank"]
 
@@ -131,7 +131,7 @@ def fit(
                     positions += count
                 if plan.progress and sys.stderr.isatty():  # in a log, a line an epoch is enough
                     mean = loss_sum / max(positions, 1)
-                    _show(f"epoch {epoch}/{plan.epochs}  {100 * done / total:3.0f} %  loss {mean:.4f}")
+                    show(f"epoch {epoch}/{plan.epochs}  {100 * done / total:3.0f} %  loss {mean:.4f}")
             seconds = time.perf_counter() - start
             recall = mrr = None
             if held_out is not None:
@@ -139,7 +139,7 @@ def fit(
                 recall, mrr = _metrics(ranks, plan.k)
             history.append(EpochReport(epoch, loss_sum / max(positions, 1), recall, mrr, seconds))
             if plan.progress:
-                _show(str(history[-1]), end="\n")
+                show(str(history[-1]), end="\n")
             if mrr is not None:
                 if mrr > best:
                     best, best_state = mrr, _snapshot(net)
@@ -148,7 +148,7 @@ def fit(
     except KeyboardInterrupt:
         interrupted = True
         if plan.progress:
-            _show("interrupted; the best model so far is kept", end="\n")
+            show("interrupted; the best model so far is kept", end="\n")
     if best_state is not None:
         _restore(net, best_state)
     net.eval()
@@ -181,7 +181,10 @@ def _step(
     scores = (queries.to(plan.precision) @ candidates.to(plan.precision).T).float()
     if net.shape.item_bias:
         scores = scores + taken[-1][1:]
-    loss = plan.loss(scores, targets, sampler.inclusion(rows[1:], int(batch.lengths.sum()) + len(batch.lengths)))
+    inclusion = sampler.inclusion(rows[1:], int(batch.lengths.sum()) + len(batch.lengths))
+    if plan.negatives is not None:
+        inclusion = _own_included(inclusion, batch, rows, targets)
+    loss = plan.loss(scores, targets, inclusion)
     adam.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
     nn.utils.clip_grad_norm_(net.parameters(), GRADIENT_NORM)
@@ -191,6 +194,27 @@ def _step(
     for table, part in zip(tables, taken, strict=True):
         table.step(at, part, rate, steps)
     return loss.item()
+
+
+def _own_included(inclusion: Tensor, batch: Batch, rows: Int64Array, targets: Tensor) -> Tensor:
+    """[positions, candidates] from ``inclusion`` [candidates]: a sequence's own items are candidates of its positions
+    for certain, not by chance. Otherwise each item seen before or soon to come would be pushed down as if it stood for
+    all the times when it is not drawn, and the model would learn to shun what the sequence is about.
+
+    A target that was not seen before keeps its chance. Which candidate j is the target, given that the others but those
+    seen were drawn: P(j | candidates) is in proportion to P(j next) / P(j drawn), with 1 below for what was seen.
+    """
+    subjects, places = np.nonzero(batch.valid)
+    last = batch.targets[np.arange(len(batch.lengths)), batch.lengths - 1]
+    own = np.concatenate([batch.items, last[:, None]], 1)[subjects]  # [positions, time + 1]
+    columns = np.searchsorted(rows, own) - 1
+    columns = np.where(own > 0, columns, targets.numpy()[:, None])  # padding and unknown ones are no candidates
+    seen = np.arange(batch.items.shape[1]) <= places[:, None]
+    again = ((columns[:, :-1] == targets.numpy()[:, None]) & seen & (own[:, :-1] > 0)).any(1)
+    chance = torch.where(torch.from_numpy(again), 1.0, inclusion[targets])
+    result = inclusion.expand(len(targets), -1).clone()
+    result.scatter_(1, torch.from_numpy(columns), 1.0)
+    return result.scatter_(1, targets[:, None], chance[:, None])
 
 
 def _side_inputs(batch: Batch) -> tuple[Tensor | None, Tensor | None]:
@@ -250,8 +274,3 @@ def _restore(net: BehaviorNet, state: tuple[dict[str, Tensor], Tensor, Tensor, T
     net.load_state_dict(weights)
     for table, values in ((net.items, items), (net.outputs, outputs), (net.bias, bias)):
         table.copy_(values)
-
-
-def _show(text: str, end: str = "") -> None:
-    start = "\r" if sys.stderr.isatty() else ""
-    print(f"{start}{text:<78}", end=end, file=sys.stderr, flush=True)

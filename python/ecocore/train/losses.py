@@ -2,7 +2,8 @@
 
 scores     [positions, candidates]
 targets    [positions], the column of each position's target
-inclusion  [candidates], the probability with which each item came into the set (all ones: every item is there)
+inclusion  [positions, candidates], or [candidates] where it is the same at all positions: the probability with which
+           each item came into the set (all ones: every item is there)
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ def bce(scores: Tensor, targets: Tensor, inclusion: Tensor) -> Tensor:
     so the probabilities stay calibrated."""
     zero = (F.softplus(scores) / inclusion).sum(1)
     target = scores.gather(1, targets[:, None]).squeeze(1)
-    return (zero - F.softplus(target) / inclusion[targets] + F.softplus(-target)).mean()
+    chance = inclusion.expand_as(scores).gather(1, targets[:, None]).squeeze(1)
+    return (zero - F.softplus(target) / chance + F.softplus(-target)).mean()
 
 
 LOSSES: dict[str, Loss] = {"sampled_softmax": sampled_softmax, "bpr_max": bpr_max, "bce": bce}

@@ -48,9 +48,12 @@ class Shape:
 
 class BehaviorNet(nn.Module):
     """``items`` (and ``outputs``, ``bias``) are plain tensors, not parameters: training moves only the rows that a
-    batch touches, see loop.py."""
+    batch touches, see loop.py.
 
-    def __init__(self, shape: Shape, dropout: float) -> None:
+    ``memory``: where tables are tied, the cell starts as a memory that keeps this share of itself at each event, see
+    ``_remember``; ``None``: at random. It is a start, no part of the model's form."""
+
+    def __init__(self, shape: Shape, dropout: float, memory: float | None = None) -> None:
         super().__init__()
         self.shape = shape
         self.dropout = dropout
@@ -67,6 +70,8 @@ class BehaviorNet(nn.Module):
             shape.dim, shape.hidden, shape.layers, batch_first=True, dropout=dropout if shape.layers > 1 else 0.0
         )
         self.project = nn.Linear(shape.hidden, shape.dim) if shape.tied else None
+        if memory is not None and self.project is not None:
+            _remember(self.cell, self.project, memory, 1.0 if shape.scale is None else GAIN)
 
     def input_vectors(self, rows: Tensor) -> Tensor:
         """What the cell is given of items with these raw vectors, [..., dim]: of length sqrt(dim) if cosines are taken,
@@ -95,3 +100,46 @@ def _table(rows: int, dim: int) -> nn.Embedding | None:
     table = nn.Embedding(rows, dim)
     nn.init.zeros_(table.weight)
     return table
+
+
+# Where the remembering units start. GAIN: of inputs of size 1, so that tanh is still nearly a straight line.
+GAIN = 0.3
+OUTPUT_GATE = 2.0  # before the sigmoid: open; the input gate starts half open, at 0
+PASSED_ON = 0.05  # upper layers keep next to nothing, so that one memory does not blur another
+
+
+@torch.no_grad()
+def _remember(cell: nn.RNNBase, project: nn.Linear, keep: float, gain: float) -> None:
+    """Makes the first units of the cell, one for each element of its input, leaky integrators,
+
+        h_t = keep h_(t-1) + gain' x_t      (nearly: tanh bends it),
+
+    and the projection the identity on them: the query then starts as the mean of the sequence's item vectors, the
+    newer ones weighing more, and ranks what was just seen, and what is like it, first. Training goes on from there;
+    from random weights a cell finds it hard to learn that sequences come back to their own items. (A recurrent net that
+    starts as the identity: Le, Jaitly and Hinton 2015, "IRNN"; gates that start from a span of time: Tallec and
+    Ollivier, ICLR 2018.) The other units start as always and add nothing to the query at first.
+    """
+    hidden = cell.hidden_size
+    units = min(cell.input_size, hidden)
+    for layer in range(cell.num_layers):
+        kept = keep if layer == 0 else PASSED_ON
+        logit = math.log(kept / (1 - kept))
+        weights = [getattr(cell, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        # Rows of the first units, gate by gate: PyTorch stacks i, f, g, o (LSTM) or r, z, n (GRU).
+        w, r, b, c = (list(tensor.view(-1, hidden, *tensor.shape[1:])[:, :units]) for tensor in weights)
+        for rows in (*w, *r, *b, *c):
+            rows.zero_()
+        if isinstance(cell, nn.LSTM):
+            candidate = w[2]
+            b[1].fill_(logit)
+            b[3].fill_(OUTPUT_GATE)
+        elif isinstance(cell, nn.GRU):
+            candidate = w[2]
+            b[1].fill_(logit)
+        else:
+            candidate = w[0]
+            r[0].fill_diagonal_(kept)
+        candidate.fill_diagonal_(gain if layer == 0 else 1.0)
+    nn.init.eye_(project.weight)
+    nn.init.zeros_(project.bias)

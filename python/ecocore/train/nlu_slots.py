@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from .. import _core
 from ..errors import missing_extra
-from ..nlu import transition_limits
 from .nlu_examples import Example
+from .nlu_intents import quantized
 
 __all__ = ["SlotOptions", "TaggerArrays", "bio_tags", "fit_tagger"]
 
@@ -37,10 +37,10 @@ class SlotOptions:
 
 @dataclass(frozen=True)
 class TaggerArrays:
-    tags: list[str]
+    slots: list[str]  #: in the order of the tags: O, then B and I of each
     token_keys: npt.NDArray[np.uint32]
-    transitions: npt.NDArray[np.float32]
-    start: npt.NDArray[np.float32]
+    token_codes: npt.NDArray[np.int8]
+    token_scales: npt.NDArray[np.float32]
     graph: bytes
 
 
@@ -143,12 +143,12 @@ def _fit(
             optimizer.step()
             schedule.step()
     weights = {k: v.detach().numpy() for k, v in net.state_dict().items()}
-    limits, start = transition_limits(tags)
-    return TaggerArrays(tags, keys, limits, start, _graph(weights, len(tags)))
+    codes, scales = quantized(weights["table.weight"][1:])
+    return TaggerArrays(names, keys, codes, scales, _graph(weights, len(tags)))
 
 
 def _graph(w: dict[str, npt.NDArray[np.float32]], tags: int) -> bytes:
-    """rows int32 [texts, tokens, features] to log-probabilities [texts, tokens, tags]; row 0 of the table is zero."""
+    """Summed token vectors float32 [texts, tokens, width] to log-probabilities [texts, tokens, tags]."""
     try:
         from onnx import TensorProto, helper, numpy_helper
     except ImportError:
@@ -164,20 +164,16 @@ def _graph(w: dict[str, npt.NDArray[np.float32]], tags: int) -> bytes:
     bias = [np.concatenate([a, b]) for a, b in zip(both("bias_ih"), both("bias_hh"), strict=True)]
     hidden = w["lstm.weight_hh_l0"].shape[1]
     constants = {
-        "table": w["table.weight"],
         "W": np.stack(both("weight_ih")),
         "R": np.stack(both("weight_hh")),
         "B": np.stack(bias),
         "out_weight": np.ascontiguousarray(w["out.weight"].T),
         "out_bias": w["out.bias"],
-        "features_axis": np.array([2], np.int64),
         "flat": np.array([0, 0, 2 * hidden], np.int64),
     }
     node = helper.make_node
     nodes = [
-        node("Gather", ["table", "rows"], ["vectors"]),
-        node("ReduceSum", ["vectors", "features_axis"], ["summed"], keepdims=0),
-        node("Tanh", ["summed"], ["tokens"]),
+        node("Tanh", ["vectors"], ["tokens"]),
         node("Transpose", ["tokens"], ["by_time"], perm=[1, 0, 2]),
         node("LSTM", ["by_time", "W", "R", "B"], ["states"], direction="bidirectional", hidden_size=hidden),
         node("Transpose", ["states"], ["by_text"], perm=[2, 0, 1, 3]),  # [texts, tokens, directions, hidden]
@@ -189,7 +185,7 @@ def _graph(w: dict[str, npt.NDArray[np.float32]], tags: int) -> bytes:
     graph = helper.make_graph(
         nodes,
         "tagger",
-        [helper.make_tensor_value_info("rows", TensorProto.INT32, ["texts", "tokens", "features"])],
+        [helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["texts", "tokens", w["table.weight"].shape[1]])],
         [helper.make_tensor_value_info("emissions", TensorProto.FLOAT, ["texts", "tokens", tags])],
         [numpy_helper.from_array(np.ascontiguousarray(v), k) for k, v in constants.items()],
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["EpochReport", "TrainingReport"]
+from .. import svg
+
+__all__ = ["EpochReport", "TrainingReport", "show"]
 
 
 @dataclass(frozen=True)
@@ -57,34 +60,12 @@ class TrainingReport:
         if self.epochs and self.epochs[0].mrr is not None:
             curves.append((f"held-out recall@{self.k}", "#2060b0", [e.recall or 0.0 for e in self.epochs]))
             curves.append((f"held-out MRR@{self.k}", "#208050", [e.mrr or 0.0 for e in self.epochs]))
-        panels = [_panel(i, *curve) for i, curve in enumerate(curves)]
-        width = _WIDTH * len(panels)
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{_HEIGHT}"'
-            f' viewBox="0 0 {width} {_HEIGHT}" font-family="sans-serif" font-size="12">'
-            '<rect width="100%" height="100%" fill="white"/>' + "".join(panels) + "</svg>\n"
-        )
+        panels = [svg.line_panel(i, *curve) for i, curve in enumerate(curves)]
+        label = ", ".join(title for title, _, _ in curves) + " by epoch"
+        return svg.document(320 * len(panels), 240, "".join(panels), label, background="white") + "\n"
 
 
-_WIDTH, _HEIGHT, _MARGIN = 320, 240, 44
-
-
-def _panel(place: int, title: str, colour: str, values: list[float]) -> str:
-    low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    span = high - low or 1.0
-    x0, y0 = place * _WIDTH + _MARGIN, _HEIGHT - _MARGIN
-    width, height = _WIDTH - 1.5 * _MARGIN, _HEIGHT - 2 * _MARGIN
-    points = [
-        (x0 + width * i / max(len(values) - 1, 1), y0 - height * (value - low) / span) for i, value in enumerate(values)
-    ]
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{colour}"/>' for x, y in points)
-    return (
-        f'<text x="{x0}" y="24">{title}</text>'
-        f'<path d="M{x0} {_MARGIN}V{y0}H{x0 + width:.0f}" fill="none" stroke="#888"/>'
-        f'<text x="{x0 - 4}" y="{_MARGIN + 4}" text-anchor="end">{high:.3g}</text>'
-        f'<text x="{x0 - 4}" y="{y0}" text-anchor="end">{low:.3g}</text>'
-        f'<text x="{x0}" y="{y0 + 16}">epoch 1</text>'
-        f'<text x="{x0 + width:.0f}" y="{y0 + 16}" text-anchor="end">{len(values)}</text>'
-        f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>{dots}'
-    )
+def show(text: str, end: str = "") -> None:
+    """A line of progress on stderr; where that is a terminal, over the line before it that had no end."""
+    start = "\r" if sys.stderr.isatty() else ""
+    print(f"{start}{text:<78}", end=end, file=sys.stderr, flush=True)
