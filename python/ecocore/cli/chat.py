@@ -23,7 +23,8 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("chat", help="talk to the assistant of a demo shop", description=__doc__)
     parser.add_argument(
         "--model", metavar="DIR", default=str(FOLDER),
-        help="a folder with an NLU model in nlu/ (train-nlu makes one; none is shipped) and changed starter files",
+        help="a folder with an NLU model in nlu/, as train-nlu makes it, and changed starter files (default: the"
+        " starter pack and its model)",
     )  # fmt: skip
     parser.add_argument("--shop", metavar="FILE", help="an SQLite shop (default: the demo, in memory)")
     parser.add_argument("--user", default="chen", help=f"who is speaking; the demo knows {', '.join(DEMO_USERS)}")

@@ -13,6 +13,7 @@ Copy the folder, edit the files, and give it to training and to ``Assistant``:
 | ``faq.json`` | questions and answers |
 | ``policy.json`` | the shop's figures (days, fees, hours), named once and used by answers and FAQ |
 | ``demo_shop.json`` | the catalogue behind ``ecocore chat`` |
+| ``nlu/`` | the model trained on these sentences, for :class:`ecocore.NLU` |
 """
 
 from __future__ import annotations
@@ -24,9 +25,21 @@ from typing import Any, Literal
 from ..errors import FormatError, InvalidArgument
 from .sentences import Example, SlotSpan, expand, read_sections
 
-__all__ = ["FOLDER", "OUT_OF_SCOPE", "Example", "SlotSpan", "examples", "out_of_scope", "read_json", "slot_values"]
+__all__ = [
+    "FOLDER",
+    "LANGUAGES",
+    "MODEL",
+    "OUT_OF_SCOPE",
+    "Example",
+    "SlotSpan",
+    "examples",
+    "out_of_scope",
+    "read_json",
+    "slot_values",
+]
 
 FOLDER = Path(__file__).parent
+MODEL = FOLDER / "nlu"  # trained on the pack's sentences by tools/train_starter_nlu.py
 OUT_OF_SCOPE = "out_of_scope"
 LANGUAGES = ("en", "zh")
 
