@@ -264,7 +264,9 @@ def tastes(log: Log, items: Items) -> Iterator[tuple[npt.NDArray[np.int32], npt.
 def shares(amounts: npt.NDArray[Any]) -> FloatArray:
     """Each amount's share of its row; zeros where there is nothing, as after very many half-lives."""
     total = amounts.sum(axis=-1, keepdims=True)
-    return np.divide(amounts, total, out=np.zeros(amounts.shape), where=total > 0)
+    out = np.zeros(amounts.shape)
+    np.divide(amounts, total, out=out, where=total > 0)
+    return out
 
 
 def affinity(share: FloatArray, average: FloatArray) -> FloatArray:
