@@ -163,6 +163,39 @@ TEST(session_states_many_threads_keep_every_users_own_history) {
   CHECK(histories_fit(store.dump(), 4));
 }
 
+TEST(session_states_large_batches_of_many_threads) {
+  constexpr int kThreads = 4, kUsers = 500;  // above 256 users several threads look up and copy
+  SessionStates store(shape(), options(700, 4096), advance);
+  std::atomic<int> wrong{0}, held{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t)
+    threads.emplace_back([&, t] {
+      std::vector<std::string> users;
+      for (int u = 0; u < kUsers; ++u) users.push_back(std::to_string(t) + ":" + std::to_string(u));
+      std::vector<std::int32_t> appended(kUsers, 0);
+      for (std::size_t round = 0; round < 12; ++round) {
+        std::vector<SessionEvent> events;
+        for (std::size_t i = 0; i < 400; ++i) {
+          const std::size_t u = (i * 7 + round * 61) % kUsers;
+          events.push_back(event(users[u], ++appended[u]));
+        }
+        store.append(events, 0);
+        for (std::size_t u = 0; u < kUsers; ++u) {
+          Held s;
+          if (!read(store, users[u], s)) continue;
+          ++held;
+          if (!is_history(s, appended[u])) ++wrong;
+        }
+        if (round % 4 == 3) store.forget({users.begin(), users.begin() + 50});
+      }
+    });
+  for (std::thread& thread : threads) thread.join();
+  CHECK(wrong == 0);
+  CHECK(held > 0);
+  CHECK(store.counters().evicted > 0);
+  CHECK(histories_fit(store.dump(), 4));
+}
+
 TEST(session_states_a_batch_as_large_as_the_capacity) {
   // Above 256 users several threads look up and copy.
   for (const int capacity : {1, 4, 700}) {
