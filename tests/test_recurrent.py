@@ -118,7 +118,7 @@ def test_saturated_gates_stay_finite(isa):
 
 @pytest.mark.parametrize("kind", ["float32", "float16", "int8"])
 def test_weights_whose_product_overflows_are_refused(isa, kind):
-    meta, arrays = model_arrays("lstm", hidden=16)
+    _, arrays = model_arrays("lstm", hidden=16)
     table = {"float32": (arrays["input_vectors"], None), "float16": (arrays["input_vectors"].astype(np.float16), None)}
     rows = len(arrays["input_vectors"])
     table["int8"] = (np.full(arrays["input_vectors"].shape, 127, np.int8), np.ones(rows, np.float32))
