@@ -361,7 +361,7 @@ struct SessionStates::Impl {
 
   void commit(const std::vector<const SessionEvent*>& events, const Batch& b, double now) {
     std::lock_guard lock(data);
-    // What may fail for want of memory comes before the first change.
+    // What may fail for want of memory comes before the first change, all but the keys of new users.
     make_room(b.users.size());
     std::vector<std::int32_t> slot_of(b.users.size());
     const auto users = static_cast<std::int64_t>(b.users.size());
