@@ -384,3 +384,28 @@ def test_features_are_checked_because_the_runtime_swallows_nan():
     ):
         with pytest.raises(InvalidArgument, match=message):
             model.encode([[1, 2]], features=bad)
+
+
+def test_sequences_that_can_be_read_but_once(tmp_path):
+    meta, arrays = model_arrays("gru")
+    model = BehaviorModel.load(write_model(tmp_path / "m", meta, arrays, with_graph=False), "cpu", engine="native")
+    sequences = [[5, 15], [25], [5, 5, 35]]
+    wanted = model.recommend(sequences, 3, exclude_seen=True)
+    got = model.recommend((s for s in sequences), 3, exclude_seen=True)
+    np.testing.assert_array_equal(got.ids, wanted.ids)
+    first = model.encode(iter(sequences))
+    np.testing.assert_array_equal(
+        model.encode((s for s in sequences), initial=first).h, model.encode(sequences, initial=first).h
+    )
+    with pytest.raises(InvalidArgument, match="initial: expected 2 states; got 3"):
+        model.encode(iter(sequences[:2]), initial=first)
+    with pytest.raises(InvalidArgument, match="sequences: expected a list of lists"):
+        model.encode(5, initial=first)
+
+
+@pytest.mark.parametrize("probability", ["sigmoid", "softmax"])
+def test_probabilities_of_no_items(tmp_path, probability):
+    meta, arrays = model_arrays("gru", probability=probability)
+    model = BehaviorModel.load(write_model(tmp_path / "m", meta, arrays, with_graph=False), "cpu", engine="native")
+    assert model.probabilities([[5], [15]], []).shape == (2, 0)
+    assert model.probabilities([], [5]).shape == (0, 1)

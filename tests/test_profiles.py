@@ -180,6 +180,55 @@ def test_a_small_shop_by_hand():
         assert json.loads(json.dumps(shop.to_dict()))["customers"] == 3
 
 
+def test_a_rounding_of_sums_makes_no_price_band_and_no_score():
+    """0.1 + 0.1 + 0.1 is not 0.3: averages and sums of the same money must still count as the same."""
+    times = [f"2024-01-{day:02}" for day in range(1, 7)]
+    source = {"user": [1, 1, 1, 2, 2, 3], "item": ["a", "a", "a", "b", "b", "b"], "t": times, "c": ["tea"] * 6}
+    with read_events(source | {"p": [0.1] * 6}, time="t", price="p", category="c") as events:
+        shop = Profiles(events)
+        assert [shop.profile(user).prices for user in (1, 2, 3)] == [None] * 3
+    with read_events(source | {"p": [0.1, 0.1, 0.1, 0.15, 0.15, 0.3]}, time="t", price="p", category="c") as events:
+        shop = Profiles(events)
+        assert [shop.profile(user).rfm.monetary for user in (1, 2, 3)] == [3, 3, 3]
+
+
+def test_what_has_wholly_decayed_is_no_interest():
+    events, _ = small()
+    with events:
+        shop = Profiles(events, read_catalogue(GOODS, category="type"), half_life="1min", now="2026-01-01")
+        assert shop.profile("ann").interests == ()
+        assert {s.interests for s in shop.segments} == {()}
+
+
+def test_the_expected_day_is_the_first_that_is_due():
+    days = [1, 3, 6, 8, 11]  # gaps of 2, 3, 2 and 3 days: 2.5 usually
+    source = {"user": [1] * 5, "item": [1] * 5, "t": [f"2024-01-{day:02}" for day in days]}
+    with read_events(source, time="t") as events:
+        rhythms = [Profiles(events, now=f"2024-01-{day}").profile(1).rhythm for day in (12, 13, 14, 15)]
+        assert {r.expected for r in rhythms} == {"2024-01-13"}
+        assert [r.status for r in rhythms] == ["early", "due", "due", "overdue"]
+
+
+def test_late_is_what_nine_in_ten_gaps_were_not():
+    days = [1, 2, 3, 13]  # no gap was longer than ten days
+    source = {"user": [1] * 4, "item": [1] * 4, "t": [f"2024-01-{day:02}" for day in days]}
+    with read_events(source, time="t") as events:
+        rhythms = [Profiles(events, now=f"2024-01-{day}").profile(1).rhythm for day in (22, 23, 24)]
+        assert {r.late_gap_days for r in rhythms} == {10}
+        assert [r.status for r in rhythms] == ["due", "due", "overdue"]
+
+
+def test_a_page_calls_due_what_is_due_in_the_shops_zone(tmp_path):
+    times = ["2024-01-01 20:00", "2024-01-02 20:00", "2024-01-03 20:00"]  # UTC; a day later in Shanghai
+    with read_events({"user": [1] * 3, "item": [1] * 3, "t": times}, time="t") as events:
+        shop = Profiles(events, time_zone="Asia/Shanghai", now="2024-01-04 20:00")
+        assert shop.profile(1).next_purchases[0].due == "2024-01-05"
+        shop.profile(1).to_html(tmp_path / "one.html")
+        assert '<span class="d bad">2024-01-05</span>' in (tmp_path / "one.html").read_text()
+        shop.to_html(tmp_path / "shop.html")
+        assert "up to 2024-01-05" in page(tmp_path / "shop.html").text
+
+
 def test_days_and_hours_are_of_the_shop():
     events, shop = small(time_zone="Asia/Shanghai")
     with events:

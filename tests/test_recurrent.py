@@ -116,6 +116,18 @@ def test_saturated_gates_stay_finite(isa):
     np.testing.assert_allclose(h[0], want.h, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["float32", "float16", "int8"])
+def test_weights_whose_product_overflows_are_refused(isa, kind):
+    _, arrays = model_arrays("lstm", hidden=16)
+    table = {"float32": (arrays["input_vectors"], None), "float16": (arrays["input_vectors"].astype(np.float16), None)}
+    rows = len(arrays["input_vectors"])
+    table["int8"] = (np.full(arrays["input_vectors"].shape, 127, np.int8), np.ones(rows, np.float32))
+    layers = [(arrays["layer0_W"] * np.float32(3e38), arrays["layer0_R"], arrays["layer0_B"])]
+    assert np.isfinite(layers[0][0]).all()
+    with pytest.raises(InvalidArgument, match="W times embedding: expected finite weights"):
+        _core.RecurrentNet("lstm", layers, [(*table[kind], 0)], None, None, 1 << 30, 1)
+
+
 def test_no_event_no_change():
     meta, arrays = model_arrays("lstm")
     net = net_of(meta, arrays)

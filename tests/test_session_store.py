@@ -171,6 +171,68 @@ def test_capacity_evicts_who_was_silent_longest(tmp_path):
     assert len(store) == 3
 
 
+def test_who_is_held_and_in_a_batch_keeps_state_and_history(tmp_path):
+    """Also where a stranger of the same batch comes first and takes the place of who was silent for longest."""
+    model = load(tmp_path)
+    store = SessionStore(model, capacity=3)
+    for user in (1, 2, 3):
+        store.append_many([user] * 2, [5, 15])
+    store.append_many([9, 1, 2], [25, 35, 45])
+    assert [u in store for u in (9, 1, 2, 3)] == [True, True, True, False]
+    assert [store.state(u).events for u in (9, 1, 2)] == [1, 3, 3]
+    again = SessionStore(model, capacity=3)
+    again.replay(store)
+    for one in (store, again):
+        holds(one, [9, 1, 2], model.encode([[25], [5, 15, 35], [5, 15, 45]]))
+
+
+def test_threads_append_forget_and_evict_at_once(tmp_path, engine):
+    """More users than places: whoever is held has the state of the last events of that user's own history."""
+    model = load(tmp_path, engine)
+    store = SessionStore(model, capacity=7, max_batch=4)
+    random = np.random.default_rng(0)
+    plans = [(random.integers(0, 9, 60) + 100 * t, random.integers(0, 40, 60) * 10 + 5) for t in range(8)]
+    start, errors, found = threading.Barrier(8), [], []
+
+    def work(users, items):
+        try:
+            own: dict[int, list[int]] = {}
+            start.wait()
+            for i, (user, item) in enumerate(zip(users.tolist(), items.tolist(), strict=True)):
+                other = int(users[i - 1])
+                store.append_many([user, other, user], [item, 5, 15])
+                own.setdefault(user, []).append(item)
+                own.setdefault(other, []).append(5)
+                own[user].append(15)
+                if i % 8 == 7:
+                    store.forget(user)
+                found.extend((s, own[u][-s.events :]) for u in own if (s := store.state(u)) is not None)
+        except Exception as e:
+            errors.append(e)
+
+    threads = [threading.Thread(target=work, args=plan) for plan in plans]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not errors
+    assert store.stats()["evicted"] > 100
+    assert len(found) > 100
+    wanted = model.encode([history for _, history in found])
+    for i, (state, history) in enumerate(found):
+        assert state.events == len(history)
+        assert state.h.tobytes() == wanted.h[i].tobytes()
+
+
+def test_users_as_numpys_whole_numbers(tmp_path):
+    store = SessionStore(load(tmp_path))
+    for users in (np.array([3]), np.array([3], np.uint64), np.array([3], object), [np.int32(3)], (3,), iter([3])):
+        store.append_many(users, [5])
+    store.append(np.uint8(3), 5)
+    assert store.state(3).events == 7
+    assert len(store) == 1
+
+
 def test_ttl_forgets_the_silent(tmp_path):
     model = load(tmp_path)
     store = SessionStore(model, ttl=10)
@@ -255,6 +317,9 @@ def test_states_of_two_models_never_mix_and_replay_makes_them_anew(tmp_path, eng
         (lambda s: s.append_many([1, 2], [5, 5], event_types=["a"]), "event_types: expected 2"),
         (lambda s: s.append_many([1, None], [5, 5]), "user: expected"),
         (lambda s: s.append_many("ab", [5, 5]), "users: expected a list"),
+        (lambda s: s.append_many(5, [5]), "users: expected a list"),
+        (lambda s: s.append_many([np.True_], [5]), "user: expected"),
+        (lambda s: s.append(1, np.True_), "item: expected a whole number"),
         (lambda s: s.recommend(1, 0), "k: expected"),
         (lambda s: s.probabilities(1, [7]), "7 is unknown"),
     ],
@@ -364,6 +429,7 @@ def test_bad_stores(tmp_path):
         ({"max_delay": -1}, "max_delay"),
         ({"max_batch": 0}, "max_batch"),
         ({"history": -1}, "history"),
+        ({"history": 1 << 40}, "history"),
     ):
         with pytest.raises(InvalidArgument, match=message):
             SessionStore(model, **kwargs)

@@ -17,6 +17,10 @@ std::string key_of(std::int64_t user) {
 }
 
 std::string key_of(py::handle user) {
+  if (!PyLong_Check(user.ptr()) && PyIndex_Check(user.ptr())) {  // NumPy's whole numbers
+    if (const auto number = py::reinterpret_steal<py::object>(PyNumber_Index(user.ptr()))) return key_of(number);
+    PyErr_Clear();  // NumPy's bools
+  }
   if (PyLong_Check(user.ptr()) && !PyBool_Check(user.ptr())) {
     const long long value = PyLong_AsLongLong(user.ptr());
     if (value == -1 && PyErr_Occurred()) {
@@ -218,7 +222,11 @@ void bind_sessions(py::module_& m) {
           noconvert("last_used"), noconvert("count"), noconvert("indptr"), noconvert("items"), noconvert("types"),
           noconvert("times"))
       .def("counters", [](const SessionStates& s) {
-        const SessionCounters c = s.counters();
+        SessionCounters c;
+        {
+          py::gil_scoped_release release;  // another thread may copy everything meanwhile
+          c = s.counters();
+        }
         py::dict out;
         out["users"] = c.users;
         out["events"] = c.events;

@@ -289,7 +289,11 @@ RecurrentNet::RecurrentNet(Cell cell, const std::vector<LayerWeights>& layers, c
           out[at] = room.data() + kBlockRows * e.cols + (i - b) * net->width;
         }
         net->project(panels, end - b, x.data(), from.data(), out.data());
-        for (std::int64_t i = b; i < end; ++i) projected.set(i, out[static_cast<std::size_t>(i - b)]);
+        for (std::int64_t i = b; i < end; ++i) {
+          const float* row = out[static_cast<std::size_t>(i - b)];
+          require_finite(row, net->width, "W times embedding");
+          projected.set(i, row);
+        }
       });
       table.rows = std::move(projected);
       table.panels.clear();
@@ -365,7 +369,8 @@ void RecurrentNet::advance(const Events& events, float* h, float* c, int threads
     std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) { return length(a) > length(b); });
 
   // A block's cost is its rows' events; blocks are handed out from the longest, so that the last to finish is short.
-  std::vector<std::unique_ptr<Impl::Scratch>> scratch(static_cast<std::size_t>(num_threads(threads)));
+  threads = num_threads(threads);  // asked once: it may change before parallel_for asks again
+  std::vector<std::unique_ptr<Impl::Scratch>> scratch(static_cast<std::size_t>(threads));
   parallel_for(
       0, events.rows, kBlockRows, threads,
       [&](std::int64_t begin, std::int64_t end, int slot) {

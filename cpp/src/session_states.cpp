@@ -361,7 +361,7 @@ struct SessionStates::Impl {
 
   void commit(const std::vector<const SessionEvent*>& events, const Batch& b, double now) {
     std::lock_guard lock(data);
-    // What may fail for want of memory comes before the first change.
+    // What may fail for want of memory comes before the first change, all but the keys of new users.
     make_room(b.users.size());
     std::vector<std::int32_t> slot_of(b.users.size());
     const auto users = static_cast<std::int64_t>(b.users.size());
@@ -374,6 +374,7 @@ struct SessionStates::Impl {
       }
     };
     expire(now);
+    settle_held(b, now);
     for (std::int64_t u = 0; u < users; ++u) {
       const std::int32_t slot = slot_of[at(u)] = touch(b.users[at(u)], b.slots[at(u)], now);
       info.row(slot)->last_time = b.last_time[at(u)];
@@ -386,6 +387,26 @@ struct SessionStates::Impl {
     counters.late += b.late;
     counters.unknown += std::count(b.ids[0].begin(), b.ids[0].end(), 0);
     ++counters.batches;
+  }
+
+  // Makes the slots agree with what gather() took of them. Who had expired is gone, also where the clock was set back
+  // and the list of use is out of order. And where room must be made, those of the batch who are held come to its end
+  // first: nobody's history is dropped for another of the same batch while the state goes on.
+  void settle_held(const Batch& b, double now) {
+    const bool crowded =
+        b.users.size() > 1 && static_cast<std::int64_t>(slots.size() + b.users.size()) > options.capacity;
+    if (!crowded && options.ttl == 0) return;
+    for (std::size_t u = 0; u < b.users.size(); ++u) {
+      const std::int32_t slot = b.slots[u];
+      if (!holds(slot, b.users[u])) continue;
+      if (is_expired(slot, now)) {
+        remove(slot);
+        ++counters.expired;
+      } else if (crowded) {
+        unlink(slot);
+        link_newest(slot);
+      }
+    }
   }
 
   // Buckets for so many more users. (Not by reserve() alone, which also takes buckets away.)
@@ -433,6 +454,10 @@ struct SessionStates::Impl {
     free_slots.push_back(s);
   }
 
+  bool holds(std::int32_t slot, std::string_view user) const {
+    return slot >= 0 && *key_of.row(slot) && **key_of.row(slot) == user;
+  }
+
   void expire(double now) {
     while (oldest >= 0 && is_expired(oldest, now)) {
       remove(oldest);
@@ -443,7 +468,7 @@ struct SessionStates::Impl {
   // The user's slot, a fresh one if there is none, as the latest in use. `slot`: where the user was a moment ago, or
   // -1.
   std::int32_t touch(std::string_view user, std::int32_t slot, double now) {
-    if (slot < 0 || !*key_of.row(slot) || **key_of.row(slot) != user) {  // not held, or removed since to make room
+    if (!holds(slot, user)) {  // a stranger, or expired since
       const auto it = slots.find(user);
       slot = it == slots.end() ? -1 : it->second;
     }
@@ -476,6 +501,8 @@ struct SessionStates::Impl {
 SessionStates::SessionStates(SessionShape shape, SessionOptions options, Advance advance) {
   require(options.capacity >= 1 && options.capacity < std::numeric_limits<std::int32_t>::max(),
           "capacity: expected 1 to 2147483646 users; got " + std::to_string(options.capacity));
+  require(options.history < std::numeric_limits<std::int32_t>::max(),
+          "history: expected at most 2147483646 events; got " + std::to_string(options.history));
   require(options.max_batch >= 1 && options.history >= 0 && options.ttl >= 0 && options.max_delay >= 0,
           "max_batch, history, ttl, max_delay: expected numbers that are not negative, max_batch at least 1");
   require(std::is_sorted(shape.gap_edges.begin(), shape.gap_edges.end()), "gap_edges: expected rising seconds");
@@ -543,8 +570,10 @@ std::int64_t SessionStates::forget(const std::vector<std::string>& users) {
       if (impl_->shape.has_cell) std::fill_n(impl_->c.row(slot), impl_->shape.state, 0.0f);
       std::fill_n(impl_->query.row(slot), impl_->shape.query, 0.0f);
       std::fill_n(impl_->items.row(slot), impl_->options.history, 0);
+      if (impl_->shape.has_types) std::fill_n(impl_->types.row(slot), impl_->options.history, 0);
       std::fill_n(impl_->times.row(slot), impl_->options.history, 0.0);
       impl_->remove(slot);
+      impl_->info.row(slot)->last_time = impl_->info.row(slot)->last_used = 0;
       ++held;
     }
     impl_->counters.forgotten += held;

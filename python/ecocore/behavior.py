@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -294,8 +294,9 @@ class BehaviorModel:
 
         Memory beside the result stays the same however long the sequences are.
         """
+        sequences = _kept(sequences)
         clock = None if initial is None else initial.last_time
-        if initial is not None and len(initial) != _count(sequences):
+        if initial is not None and isinstance(sequences, Sized) and len(initial) != _count(sequences):
             raise InvalidArgument(f"initial: expected {_count(sequences)} states; got {len(initial)}")
         rows = self._vocabulary.rows(sequences, event_types, times, features, last_time=clock)
         h, c = self._zeros(len(rows)) if initial is None else (initial.h, initial.c)
@@ -326,6 +327,7 @@ class BehaviorModel:
     ) -> Recommendations:
         """The k best items after each sequence. ``exclude_seen`` leaves out what is in the sequence itself; ``allow``
         and ``deny`` are item ids for all. ``inputs`` as for :meth:`encode`."""
+        sequences = _kept(sequences)
         rows = self._vocabulary.rows(sequences) if exclude_seen else None
         encoded = self.encode(sequences, **inputs)
         exclude = None
@@ -396,6 +398,8 @@ class BehaviorModel:
         if self._index is None:
             p = query[:, -len(self.items) :]
             return np.ascontiguousarray(p if codes is None else p[:, codes])
+        if codes is not None and codes.size == 0:
+            return np.empty((len(query), 0), np.float32)
         wanted = np.arange(len(self.items)) if codes is None else np.unique(codes)
         scores = np.empty((len(query), len(self.items)), np.float32)
         # In the order of scores, and back to that of items: the canonical score of the index, same bits in any batch.
@@ -523,6 +527,11 @@ def _vocabulary(meta: Mapping[str, Any], arrays: Mapping[str, Array], where: str
     if boundaries != sorted(boundaries):
         raise InvalidArgument(f"gap_boundaries: expected rising seconds; got {boundaries}")
     return Vocabulary(items, ids("event_type_ids"), boundaries or None)
+
+
+def _kept(sequences: Any) -> Any:
+    """The sequences, in a list where they could be read but once."""
+    return list(sequences) if isinstance(sequences, Iterator) else sequences
 
 
 def _count(sequences: Any) -> int:

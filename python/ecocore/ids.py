@@ -376,6 +376,8 @@ def _parse(
     """("int", values, -, -) or ("str", -, blob, offsets) from a sequence of whole numbers or strings."""
     if isinstance(ids, (str, bytes)):
         raise InvalidArgument(f"{name}: expected a sequence of ids; got one, {ids!r}; use [{ids!r}]")
+    if not isinstance(ids, Iterable) and not hasattr(ids, "__array__"):
+        raise InvalidArgument(f"{name}: expected a sequence of ids; got {type(ids).__name__} {ids!r}")
     a = ids if isinstance(ids, np.ndarray) else None
     if a is None and hasattr(ids, "__array__"):
         a = np.asarray(ids)

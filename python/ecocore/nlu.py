@@ -53,7 +53,7 @@ class Decision:
     scope_threshold: float  #: below this probability of being in scope: out of scope
     sure_threshold: float  #: from this confidence on: sure
     coverage: float  #: the choices of "ask" hold the right intent with this probability ...
-    choice_share: float  #: ... when intents are taken until their shares sum up to this
+    choice_share: float  #: ... when intents are taken until their shares sum up to this (at most three are offered)
     several: bool  #: intents are independent: a text may have several
 
     def native(self) -> _core.IntentDecision:

@@ -15,7 +15,7 @@ from .errors import FormatError, InvalidArgument, NotFitted
 from .ids import IdMap
 from .onnx.graph import read_graph
 from .onnx.session import Device, GraphSession
-from .onnx.towers import GraphName, TowerShape
+from .onnx.towers import GRAPHS, GraphName, TowerShape
 from .parts import join_parts, split_parts
 from .ranking_inputs import history_weights, log_sizes, pooled, recent_events
 from .storage import read_folder, write_folder
@@ -26,7 +26,7 @@ Array = npt.NDArray[Any]
 
 KIND = "ranking"  # of the model folder, as train/ranking_export.py writes it
 CONTRACT = 1
-_GRAPHS: dict[GraphName, str] = {"user": "user_tower", "item": "item_tower", "head": "head"}
+_ROWS = 32_768  # items scored at once: bounds what is copied of the item vectors
 _LEAST_ROWS = 2  # that go through a graph at once: a product of a single row takes another path on some processors
 
 
@@ -48,8 +48,11 @@ class UserVectors:
         return len(self.vectors)
 
     def __getitem__(self, user: int) -> UserVectors:
-        """One of them."""
-        at = slice(user, user + 1) if user >= 0 else slice(len(self) + user, len(self) + user + 1)
+        """One of them; raises IndexError beyond the last, which also ends a loop over all."""
+        n = len(self)
+        if not -n <= user < n:
+            raise IndexError(f"user: expected a place from {-n} to {n - 1}; got {user}; there are {n} users")
+        at = slice(user % n, user % n + 1)
         return UserVectors(self.vectors[at], self.pairs[at])
 
 
@@ -97,7 +100,7 @@ class RankingModel:
             if not name.startswith("user") and not np.isfinite(a.sum(dtype=np.float64)):
                 raise FormatError(f"{where}: {name}: expected finite values; got NaN or inf; train and save it again")
         self._graphs: dict[GraphName, bytes] = {}
-        for graph, key in _GRAPHS.items():
+        for graph, key in GRAPHS.items():
             if key not in arrays:
                 raise FormatError(f"{where}: the graph {key!r} is missing; train and save it again")
             data, info = read_graph(arrays[key].tobytes(), name=f"{where}: {key}")
@@ -198,22 +201,17 @@ class RankingModel:
         """As :meth:`score`, of items by their code: what ALS that was trained on the same interactions returns."""
         u = self._one(user)
         at = as_ids(codes, "codes", len(self._items))
-        a = self._arrays
-        # einsum adds up each row by itself: a score does not depend on how many are asked for.
-        scores: FloatArray = np.einsum("ij,j->i", a["item_vector"][at], u.vectors[0])
-        units = a["item_pairs"][at]
-        units += u.pairs[0]
-        np.maximum(units, 0, out=units)
-        scores += np.einsum("ij,j->i", units, a["pair_weights"])
-        scores += a["item_bias"][at]
-        return scores
+        if at.size <= _ROWS:
+            return self._scores(u, at)
+        return np.concatenate([self._scores(u, at[begin : begin + _ROWS]) for begin in range(0, at.size, _ROWS)])
 
     def probabilities(self, user: Any, items: Any) -> FloatArray:
         """That the user's next item is each of ``items``, given that it is one of them: the softmax of the scores."""
-        scores = self.score(user, items).astype(np.float64)
+        codes, place = np.unique(self._items.codes(items, name="items"), return_inverse=True)  # each counts once
+        scores = self.score_codes(user, codes).astype(np.float64)
         e = np.exp(scores - scores.max(initial=-np.inf))
         shares: FloatArray = (e / max(float(e.sum()), 1e-300)).astype(np.float32)
-        return shares
+        return shares[place]
 
     def rank(self, user: Any, candidates: Any, k: int | None = None) -> Ranking:
         """The ``k`` best (all by default) of the candidates, item ids; equal scores in the order of the model's items.
@@ -240,10 +238,8 @@ class RankingModel:
         ``features``: float32 [items, n], as in training. ``factors``: of ALS, where there are any, such as
         ``als.item_factors_from_features`` gives; zero by default, which training has shown the model too.
         """
-        known = IdMap.from_chunks([self._items.to_array(), np.asarray(ids)])
-        n = len(known) - len(self._items)
-        if n != len(ids):
-            raise InvalidArgument(f"ids: expected {len(ids)} items that are new, each once; {n} are")
+        new_ids = ids if isinstance(ids, IdMap) else IdMap(ids)
+        known, n = IdMap.from_chunks([self._items.to_array(), new_ids.to_array()]), len(new_ids)
         inputs: dict[str, Array] = {"rows": np.zeros(n, np.int64)}
         if factors is None and self._shape.factors:
             factors = np.zeros((n, self._shape.factors), np.float32)
@@ -285,6 +281,18 @@ class RankingModel:
                 f" got shape {found.vectors.shape}; take one of them, e.g. encoded[0]"
             )
         return found
+
+    def _scores(self, user: UserVectors, at: Int64Array) -> FloatArray:
+        """The scores of items by their code."""
+        a = self._arrays
+        # einsum adds up each row by itself: a score does not depend on how many are asked for.
+        scores: FloatArray = np.einsum("ij,j->i", a["item_vector"][at], user.vectors[0])
+        units = a["item_pairs"][at]
+        units += user.pairs[0]
+        np.maximum(units, 0, out=units)
+        scores += np.einsum("ij,j->i", units, a["pair_weights"])
+        scores += a["item_bias"][at]
+        return scores
 
     def _best(self, user: Any, codes: Int64Array, k: int) -> Ranking:
         scores = self.score_codes(user, codes)

@@ -137,12 +137,12 @@ class Vocabulary:
             row = rows.get(x)
         except TypeError:
             row = None
-        if row is not None and type(x) is not bool:
+        if row is not None and not isinstance(x, (bool, np.bool_)):
             return row
         if isinstance(x, str) and ids.kind == "int":  # numbers as text, as rows() takes them
             return int(ids.codes([x], missing=-1)[0]) + 1
         kinds = (int, np.integer) if ids.kind == "int" else str
-        if not isinstance(x, kinds) or isinstance(x, bool):
+        if not isinstance(x, kinds) or isinstance(x, (bool, np.bool_)):
             expected = "a whole number" if ids.kind == "int" else "text"
             raise InvalidArgument(f"{name}: expected {expected}, as the model's ids are; got {describe(x)}")
         return 0
@@ -276,7 +276,7 @@ def _gaps(
     known = np.where(np.isnan(times), -np.inf, times)
     # The latest time up to each event, within its sequence: a running maximum in steps of 1, 2, 4, ...
     latest = np.maximum(known, start[sequence])
-    if times.size and (np.diff(latest)[np.diff(sequence) == 0] < 0).any():
+    if ((latest[1:] < latest[:-1]) & (sequence[1:] == sequence[:-1])).any():
         step = 1
         while step < int(lengths.max()):
             same = sequence[step:] == sequence[:-step]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import time as clock
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -88,7 +88,7 @@ class SessionStore:
         self._now: Callable[[], float] = clock.time
         self._item_row, self._type_row = vocabulary.item_row, vocabulary.type_row
         self._shape = (engine.layers, engine.hidden)
-        self._history = as_count(history, "history", minimum=0)
+        self._history = as_count(history, "history", minimum=0, maximum=(1 << 31) - 2)
         boundaries = vocabulary.gap_boundaries
         self._states = _core.SessionStates(
             engine.net if isinstance(engine, NativeEngine) else self._advance,
@@ -291,8 +291,8 @@ def _key(user: Any) -> int | str:
 def _keys(users: Any) -> Any:
     if isinstance(users, np.ndarray) and users.ndim == 1 and users.dtype.kind in "iu" and users.dtype != np.uint64:
         return np.ascontiguousarray(users, np.int64)
-    if isinstance(users, (str, bytes)):
-        raise InvalidArgument(f"users: expected a list of users; got one, {users!r}; use [{users!r}]")
+    if isinstance(users, (str, bytes)) or not isinstance(users, Iterable):
+        raise InvalidArgument(f"users: expected a list of users; got {describe(users)}; use [user] for one")
     return users.tolist() if isinstance(users, np.ndarray) else list(users)
 
 

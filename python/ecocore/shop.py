@@ -1,4 +1,4 @@
-"""The whole flow behind one object: events in, recommendations with their reasons out."""
+"""The whole flow behind one object: events in, recommendations with their reasons and an assistant out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +21,10 @@ from .events import Events
 from .ids import IdMap
 from .interactions import Interactions
 from .parts import join_parts, split_parts
+
+if TYPE_CHECKING:
+    from .assistant import Assistant
+    from .assistant.protocols import Backend
 
 __all__ = ["Product", "Recommendation", "Shop"]
 
@@ -184,6 +189,19 @@ class Shop:
         if catalogue is not None:
             known = catalogue.align(items) if known is None else known.updated(catalogue)
         return Shop(model, history, known)
+
+    def assistant(self, backend: Backend, folder: str | os.PathLike[str] | None = None, **options: Any) -> Assistant:
+        """Customer service that recommends from this shop: ``.reply(user, text)``, ``.feedback(reply_id, ...)``.
+
+        ``backend``: the shop's orders, stock and catalogue (:class:`ecocore.assistant.Backend`); its product ids are
+        this shop's item ids as text. ``folder`` and ``options``: as of :meth:`ecocore.Assistant.load`; without a folder
+        the starter pack with its model answers.
+        """
+        from .assistant import Assistant, ShopRecommender
+        from .starter import FOLDER
+
+        options = {"recommender": ShopRecommender(self)} | options
+        return Assistant.load(FOLDER if folder is None else Path(folder), backend, **options)
 
     def product(self, code: int) -> Product:
         """What is known of the item with this code."""

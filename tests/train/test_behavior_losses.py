@@ -130,3 +130,29 @@ def test_corrected_softmax_is_the_truth_where_some_candidates_are_certain():
         total = total + weight * sampled_softmax(scores[None, kept], torch.tensor([kept.index(target)]), inclusion)
     total.backward()
     assert scores.grad.numpy() == pytest.approx(np.zeros(4), abs=1e-12)
+
+
+def test_own_items_for_certain_are_nearer_to_the_truth_than_by_chance():
+    """All sequences of three items, 0 first, the others independent: how far the mean gradient at the true scores is
+    from zero, with the sequence's own items for certain, and with the chance of a draw for all."""
+    p = torch.tensor([0.4, 0.3, 0.2, 0.1], dtype=torch.float64)
+    chance = torch.tensor([0.6, 0.5, 0.2, 0.35])
+    gradients = []
+    for certain in (True, False):
+        scores = p.log().requires_grad_()
+        total = torch.zeros(())
+        for target, later, *drawn in itertools.product(range(4), range(4), *[[False, True]] * 4):
+            draws = math.prod(c if d else 1 - c for c, d in zip(chance.tolist(), drawn, strict=True))
+            kept = [j for j in range(4) if drawn[j] or j in (0, target, later)]
+            # Rows are items plus one: row 0 stands for unknown ones.
+            items, targets = np.array([[1, target + 1]]), np.array([[target + 1, later + 1]])
+            batch = Batch(items, targets, targets > 0, np.array([2]), None, None)
+            columns = torch.tensor([kept.index(target), kept.index(later)])
+            inclusion = chance[kept].expand(2, -1)
+            if certain:
+                inclusion = loop._own_included(chance[kept], batch, np.array([0, *(j + 1 for j in kept)]), columns)
+            loss = sampled_softmax(scores[None, kept], columns[:1], inclusion[:1].double())
+            total = total + p[target] * p[later] * draws * loss
+        total.backward()
+        gradients.append(float(scores.grad.abs().sum()))
+    assert gradients[0] < 0.5 * gradients[1]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -15,15 +17,18 @@ from ecocore import (
     AlternatingLeastSquares,
     DeviceUnavailable,
     FormatError,
+    IdMap,
     Interactions,
     InvalidArgument,
     NotFitted,
     RankingModel,
 )
+from ecocore import ranking as ranking_module
+from ecocore.arrays import Csr
 from ecocore.onnx.towers import TowerShape
-from ecocore.ranking_inputs import history_weights, log_sizes, pooled, recent_events
+from ecocore.ranking_inputs import history_weights, log_sizes, pooled, recent_events, spans
 from ecocore.storage import read_folder, write_folder
-from ecocore.train import ranking, ranking_loop
+from ecocore.train import ranking, ranking_data, ranking_loop
 from ecocore.train.ranking_data import Examples, Histories
 from ecocore.train.ranking_export import graph_of, item_arrays
 from ecocore.train.ranking_net import ALS_WEIGHT, RankingNet
@@ -52,9 +57,13 @@ def tastes(users: int = 200, seed: int = 0, times: bool = False) -> tuple[Intera
     return data, np.eye(KINDS, dtype=np.float32)[kind], taste
 
 
-def _empty(rows: int, columns: int):
-    from ecocore.arrays import Csr
+def _row(items: np.ndarray) -> Csr:
+    """The matrix of one user who has these items."""
+    size = items.size
+    return Csr(np.array([0, size]), np.sort(items).astype(np.int32), np.ones(size, np.float32), (1, ITEMS))
 
+
+def _empty(rows: int, columns: int) -> Csr:
     return Csr(np.zeros(rows + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32), (rows, columns))
 
 
@@ -155,13 +164,56 @@ def test_what_is_predicted_is_not_seen(ordered):
                 assert whole[seen.size] == targets[0]
             else:
                 assert set(seen) | set(targets) == set(whole)
-                visible = _empty(1, ITEMS)
-                visible = type(visible)(
-                    np.array([0, seen.size]), np.sort(seen).astype(np.int32), np.ones(seen.size, np.float32), (1, ITEMS)
-                )
-                np.testing.assert_allclose(batch.factors[row], als.recalculate_user([0], visible)[0], atol=1e-5)
+            if ordered:  # the factors are those of a part of what is seen: the longest of three that has ended
+                begin = max(whole.size * part // 3 for part in range(3) if whole.size * part // 3 <= seen.size)
+                visible = _row(whole[:begin])
+            else:
+                visible = _row(seen)
+            np.testing.assert_allclose(batch.factors[row], als.recalculate_user([0], visible)[0], atol=1e-5)
     assert rows == examples.count()
     assert predicted == (rows if ordered else data.nnz)
+
+
+def test_items_of_one_moment_have_no_order():
+    """Else the last of a basket, which is held out and counts as the latest, would always be the last by id."""
+    users, n = 400, 5
+    basket = np.tile(np.arange(n), users)
+    times = np.repeat(np.arange(users), n)
+    data = Interactions.from_arrays(np.repeat(np.arange(users), n), basket, times=times)
+    histories = Histories.of(data)
+    last = histories.items[histories.indptr[1:] - 1]
+    assert np.bincount(last, minlength=n).min() > users / n / 2
+    assert np.array_equal(np.sort(histories.items.reshape(users, n)), basket.reshape(users, n))
+    assert np.array_equal(Histories.of(data).items, histories.items)
+    apart = Interactions.from_arrays([0, 0, 0], [7, 5, 6], times=[3, 1, 2])
+    assert apart.items[Histories.of(apart).items].tolist() == [5, 6, 7]
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_factors_of_many_parts_are_solved_a_few_users_at_a_time(ordered, monkeypatch):
+    data, _, _ = tastes(times=ordered)
+    histories, als = Histories.of(data), fitted(data)
+    whole = Examples(histories, als, 4, 4, np.random.default_rng(0))
+    most, solve = [], als.recalculate_user
+    monkeypatch.setattr(ranking_data, "_FOLD_IN_ROWS", 7)
+    monkeypatch.setattr(ranking_data, "spans", lambda *a: most.append(a[0].size) or spans(*a))
+    monkeypatch.setattr(als, "recalculate_user", lambda ids, rows: solve(ids, rows))
+    parts = Examples(histories, als, 4, 4, np.random.default_rng(0))
+    assert np.array_equal(whole.factors, parts.factors)
+    assert len(most) > 100
+    assert max(most) <= 7  # what is visible to each part is never listed for all at once
+
+
+def test_a_net_that_diverged_has_found_nothing():
+    shape = TowerShape(ITEMS + 1, 4, 4, 4, 1)
+    net = RankingNet(shape, 0.0, 1.0)
+    with torch.no_grad():
+        net.item_query.bias.fill_(torch.nan)
+    data, _, _ = tastes(20)
+    histories, users, wanted = Histories.of(data).hold_out(20, np.random.default_rng(0))
+    inputs = ranking_loop.ItemInputs(torch.arange(1, ITEMS + 1), torch.empty(ITEMS, 0), torch.empty(ITEMS, 0))
+    seen = ranking_loop._users_inputs(histories, users, None, np.empty((20, 0), np.float32))
+    assert ranking_loop._judge(net, inputs, histories, users, wanted, seen, 5) == (0.0, 0.0)
 
 
 SHAPES = {
@@ -281,6 +333,81 @@ def test_rank_recommend_and_probabilities_agree(trained):
     assert len(model.recommend("user 1", 10, exclude=every.ids[2:].tolist()).ids) == 2
 
 
+def test_what_is_asked_twice_counts_once(trained):
+    model = trained[0]
+    once, twice = model.probabilities("user 1", ["item 1", "item 2"]), ["item 2", "item 1", "item 2", "item 2"]
+    assert np.array_equal(model.probabilities("user 1", twice), once[[1, 0, 1, 1]])
+    assert model.probabilities("user 1", []).shape == (0,)
+
+
+def test_odd_candidates_and_histories(trained):
+    model, _, _, _, people, _, _ = trained
+    assert model.rank("user 1", []).ids.size == 0
+    assert model.rank("user 1", ["item 4"], 10**30).ids.tolist() == ["item 4"]
+    assert model.rank("user 1", {"item 4", "item 5"}).ids.size == 2
+    assert model.recommend("user 1", 3, exclude=model.items).ids.size == 0
+    none, unknown = (model.encode([h], factors=np.zeros((1, 8)), features=people[:1]) for h in ([], ["no", "never"]))
+    assert np.array_equal(none.vectors, unknown.vectors)
+    assert np.isfinite(model.recommend(none, ITEMS).scores).all()
+
+
+def test_users_one_by_one(trained):
+    model, _, _, _, people, _, _ = trained
+    users = model.encode([["item 1"], ["item 2"], []], factors=np.zeros((3, 8)), features=people[:3])
+    assert [len(user) for user in users] == [1, 1, 1]
+    assert np.array_equal(users[-1].vectors, users[2].vectors)
+    for beyond in (3, -4):
+        with pytest.raises(IndexError, match="there are 3 users"):
+            users[beyond]
+
+
+def test_ranking_all_items_copies_a_part_of_them_at_a_time(trained, monkeypatch):
+    model = trained[0]
+    whole = model.recommend("user 1", ITEMS)
+    monkeypatch.setattr(ranking_module, "_ROWS", 7)
+    parts = model.recommend("user 1", ITEMS)
+    assert np.array_equal(whole.ids, parts.ids)
+    assert np.array_equal(whole.scores, parts.scores)
+    monkeypatch.undo()
+    many = np.zeros(200_000, np.int64)
+    tracemalloc.start()
+    try:
+        model.score_codes("user 1", many)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < many.size * 4 * model.shape.vector  # less than a copy of the vectors
+
+
+def test_many_threads_use_one_model(trained):
+    path, people = trained[-1], trained[4]
+    lists = [[f"item {j}" for j in range(n)] for n in range(16)]
+
+    def ask(model, n):
+        user = model.encode([lists[n]], factors=np.zeros((1, 8)), features=people[n : n + 1])
+        return model.recommend(user, 9, exclude=lists[n])
+
+    alone = [ask(RankingModel.load(path), n) for n in range(16)]
+    for _ in range(5):
+        model = RankingModel.load(path)  # whose first callers come all at once
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda n, model=model: ask(model, n), range(16)))
+        for got, want in zip(found, alone, strict=True):
+            assert got.ids.tolist() == want.ids.tolist()
+            assert np.array_equal(got.scores, want.scores)
+
+
+def test_new_items_come_as_any_ids_do(trained):
+    model, kinds = trained[0], np.zeros((2, KINDS), np.float32)
+    wanted = model.add_items(["x", "y"], features=kinds).score("user 1", ["x", "y"])
+    for ids in (IdMap(["x", "y"]), np.array(["x", "y"]), (i for i in "xy")):
+        assert np.array_equal(model.add_items(ids, features=kinds).score("user 1", ["x", "y"]), wanted)
+    assert len(model.add_items([], features=kinds[:0]).items) == ITEMS
+    for ids in (["x", 1], [1, "x"], "xy", [1, 2]):
+        with pytest.raises(InvalidArgument, match="ids: "):
+            model.add_items(ids, features=kinds)
+
+
 def test_saved_and_loaded_it_is_the_same(trained, tmp_path):
     model, *_, report, path = trained
     model.save(tmp_path / "again")
@@ -288,6 +415,7 @@ def test_saved_and_loaded_it_is_the_same(trained, tmp_path):
     assert np.array_equal(again.score_codes("user 2", np.arange(ITEMS)), model.score_codes("user 2", np.arange(ITEMS)))
     assert again.shape == model.shape
     assert again.training["best_epoch"] == report.best_epoch
+    assert (again.training["parts"], again.training["validation"]) == (8, 10_000)
     assert json.dumps(report.to_dict())
     assert (path / "training.svg").read_text().startswith("<svg")
     more = model.add_items(["x"], features=np.zeros((1, KINDS), np.float32))
@@ -371,6 +499,8 @@ def test_bad_arguments_of_the_model_are_named(trained):
         (lambda: model.rank("nobody", ["item 1"]), "user"),
         (lambda: model.rank("user 1", ["nothing"]), "candidates"),
         (lambda: model.score_codes("user 1", [ITEMS]), "codes: expected ids from 0 to 79"),
+        (lambda: model.rank("user 1", 7), "candidates: expected a sequence of ids; got int 7"),
+        (lambda: model.encode([None], factors=one, features=people[:1]), r"histories\[0\]: expected a sequence of ids"),
         (lambda: model.encode("item 1", factors=one), "histories: expected a list of lists"),
         (lambda: model.encode([["item 1"]], features=people[:1]), "factors: expected float32"),
         (lambda: model.encode([["item 1"]], factors=one[:, :4], features=people[:1]), "factors: expected 8 columns"),

@@ -6,7 +6,8 @@
 // queue, and the first of them advances all that wait in one batch. The queue keeps its order, so a user's events are
 // applied in the order in which their calls arrived.
 //
-// A call that throws has changed nothing.
+// A call that throws has changed nothing, unless memory ends while the keys of new users are stored: then some events
+// of the call may be in. Of a user who is evicted, expired or forgotten the next event is the first.
 #pragma once
 
 #include <cstdint>

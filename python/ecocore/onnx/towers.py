@@ -43,7 +43,7 @@ from .graph import GraphInfo, Tensor
 __all__ = ["GRAPHS", "GraphName", "TowerShape"]
 
 GraphName = Literal["user", "item", "head"]
-GRAPHS: tuple[GraphName, ...] = ("user", "item", "head")
+GRAPHS: dict[GraphName, str] = {"user": "user_tower", "item": "item_tower", "head": "head"}  # and their array's name
 
 
 @dataclass(frozen=True)

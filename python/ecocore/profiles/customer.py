@@ -6,6 +6,8 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from ..shop import Product
 from ..times import format_time
 
@@ -66,9 +68,9 @@ class Rhythm:
     typical_gap_days: float | None
     """Median of the days from visit to visit; None before the second visit."""
     late_gap_days: float | None
-    """Nine in ten of the customer's own gaps were no longer."""
+    """Nine in ten of the customer's own gaps were no longer; below ten gaps, none was."""
     expected: str | None
-    """The last visit plus the typical gap, as a date."""
+    """The last visit plus the typical gap, as a date; half a day is cut."""
     status: str
     """"early" before the expected day, "due" from it, "overdue" when the silence is longer than ``late_gap_days``;
     "unknown" below three gaps."""
@@ -119,6 +121,8 @@ class Profile:
 
     customer: int | str
     now: int
+    today: str
+    """The date of ``now`` in the shop's zone."""
     first: int
     last: int
     events: int
@@ -202,6 +206,11 @@ def rhythm_text(r: Rhythm) -> str:
     if r.status == "unknown":
         return f"{usual}; too few visits to judge"
     return f"{usual}: {r.status}, expected {r.expected}"
+
+
+def date_text(day: float) -> str:
+    """A day since 1970 as a date; fractions are cut."""
+    return str(np.datetime64(int(np.floor(day)), "D"))
 
 
 def days_text(days: float) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..catalogue import Catalogue
     from ..events import Events
 
-__all__ = ["BANDS", "Customers", "Items", "Log", "affinity", "customer_measures", "item_measures", "tastes"]
+__all__ = ["BANDS", "Customers", "Items", "Log", "affinity", "customer_measures", "item_measures", "shares", "tastes"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -30,6 +30,7 @@ BANDS = ("cheap", "middle", "dear")  # thirds of what is sold in a category, by 
 _MASKED = ("last_purchase", "typical_gap", "late_gap", "level")  # columns in which a customer may have nothing
 _WEEKDAY = "((day + 3) % 7 + 7) % 7"  # 0 is Monday; 1970-01-01, day 0, was a Thursday
 LATE = 0.9  # a silence longer than this share of a customer's own gaps is unusual
+MIN_GAPS = 3  # below, a customer's own gaps say too little of what is late
 
 
 @dataclass(frozen=True)
@@ -164,8 +165,9 @@ def _categories(log: Log, known: Catalogue | None, items: int) -> tuple[list[str
 
 def price_level(category: npt.NDArray[np.int32], price: FloatArray, lines: FloatArray) -> FloatArray:
     """Where each price lies among the purchases of its category, 0 to 1: the share of them that cost less, plus half of
-    those that cost the same. Over all purchases the mean is one half."""
-    level = np.full(price.size, np.nan)
+    those that cost the same. Over all purchases the mean is one half. Prices are averages of what was paid: compared as
+    float32, those that differ by the rounding of sums only are the same."""
+    level, price = np.full(price.size, np.nan), price.astype(np.float32)
     at = np.flatnonzero((category >= 0) & ~np.isnan(price))
     at = at[np.lexsort((price[at], category[at]))]
     if not at.size:
@@ -188,8 +190,9 @@ def price_level(category: npt.NDArray[np.int32], price: FloatArray, lines: Float
 class Customers(NamedTuple):
     """``table``: one row a customer, by code. Columns: ``user`` (code), ``events``, ``first``, ``last`` and
     ``last_purchase`` (microseconds; masked without one), ``orders``, ``spend``, ``visits`` (days with an event),
-    ``last_visit`` (day since 1970), ``typical_gap`` and ``late_gap`` (median and 0.9 quantile of the days between
-    visits; masked below two visits), ``level`` (mean price level of what was bought; masked where none is known),
+    ``last_visit`` (day since 1970), ``typical_gap`` (median of the days between visits) and ``late_gap`` (the least of
+    them that nine in ten do not exceed; both masked below two visits), ``level`` (mean price level of what was bought;
+    masked where none is known),
     ``cheap``, ``middle`` and ``dear`` (purchases in each band).
 
     ``weekdays``, int64 (7,): visits by weekday; ``hours``, int64 (7, 24): by weekday and hour, where a visit counts in
@@ -227,7 +230,7 @@ def customer_measures(log: Log, items: Items) -> Customers:
             gaps = f"(SELECT user, day, day - lag(day) OVER (PARTITION BY user ORDER BY day) AS gap FROM {days})"
             rhythm = log.rows(
                 "SELECT count(*) AS visits, max(day) AS last_visit, quantile_cont(gap, 0.5)::DOUBLE AS typical_gap,"
-                f" quantile_cont(gap, {LATE})::DOUBLE AS late_gap FROM {gaps} GROUP BY user ORDER BY user"
+                f" quantile_disc(gap, {LATE})::DOUBLE AS late_gap FROM {gaps} GROUP BY user ORDER BY user"
             )
             parts.append(found | rhythm)
             hours = f"(SELECT DISTINCT user, {log.day} AS day, hour({log.local}) AS hour FROM events WHERE {part})"
@@ -256,6 +259,14 @@ def tastes(log: Log, items: Items) -> Iterator[tuple[npt.NDArray[np.int32], npt.
                 yield found["user"], found["category"], np.asarray(found["interest"])
     finally:
         db.unregister("profile_items")
+
+
+def shares(amounts: npt.NDArray[Any]) -> FloatArray:
+    """Each amount's share of its row; zeros where there is nothing, as after very many half-lives."""
+    total = amounts.sum(axis=-1, keepdims=True)
+    out = np.zeros(amounts.shape)
+    np.divide(amounts, total, out=out, where=total > 0)
+    return out
 
 
 def affinity(share: FloatArray, average: FloatArray) -> FloatArray:

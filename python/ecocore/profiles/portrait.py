@@ -8,18 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ..times import DAY, SECOND
-from .customer import RFM, Interest, Month, NextPurchase, PriceBand, Profile, Rhythm
-from .measures import BANDS, affinity
+from .customer import RFM, Interest, Month, NextPurchase, PriceBand, Profile, Rhythm, date_text
+from .measures import BANDS, MIN_GAPS, affinity, shares
 
 if TYPE_CHECKING:
     from ..behavior import BehaviorModel
     from .profiles import Profiles
 
-__all__ = ["date_text", "portrait"]
+__all__ = ["portrait"]
 
 Array = npt.NDArray[Any]
 
-_MIN_GAPS = 3  # below, a customer's own gaps say too little of what is late
 _MONTHS = 24
 
 
@@ -39,6 +38,7 @@ def portrait(shop: Profiles, row: int, k: int) -> Profile:
     return Profile(
         customer=shop.customers[row],
         now=log.now,
+        today=date_text(shop.today),
         first=int(me["first"]),
         last=int(me["last"]),
         events=int(me["events"]),
@@ -53,11 +53,6 @@ def portrait(shop: Profiles, row: int, k: int) -> Profile:
         next_purchases=bought.best(k) if query is None else _predicted(shop, query, bought, k),
         repeats=bought.best(k, least_days=3),
     )
-
-
-def date_text(day: float) -> str:
-    """A day since 1970 as a date; fractions are cut."""
-    return str(np.datetime64(int(np.floor(day)), "D"))
 
 
 def _rfm(shop: Profiles, me: dict[str, Any], orders: int, spend: float | None) -> RFM | None:
@@ -85,8 +80,8 @@ def _rhythm(shop: Profiles, me: dict[str, Any], own: dict[str, Array]) -> Rhythm
     silent = shop.today - last
     gap, late = (None if np.ma.is_masked(me[name]) else float(me[name]) for name in ("typical_gap", "late_gap"))
     status = "unknown"
-    if gap is not None and late is not None and visits > _MIN_GAPS:
-        status = "overdue" if silent > late else "due" if silent >= gap else "early"
+    if gap is not None and late is not None and visits > MIN_GAPS:
+        status = "overdue" if silent > late else "due" if silent >= int(gap) else "early"
     weekdays = np.bincount((np.unique(own["day"]) + 3) % 7, minlength=7)  # day 0, 1970-01-01, was a Thursday
     hours = np.bincount(np.unique(own["day"] * 24 + own["hour"]) % 24, minlength=24)
     timed = np.count_nonzero(shop.hours.sum(axis=0)) > 1
@@ -105,7 +100,7 @@ def _rhythm(shop: Profiles, me: dict[str, Any], own: dict[str, Array]) -> Rhythm
 
 
 def _shares(counts: Array) -> tuple[float, ...]:
-    return tuple((counts / max(counts.sum(), 1)).tolist())
+    return tuple(shares(counts).tolist())
 
 
 def _months(shop: Profiles, own: dict[str, Array]) -> tuple[Month, ...]:
@@ -146,7 +141,7 @@ def _interests(shop: Profiles, own: dict[str, Array], query: Any, k: int) -> tup
         return ()
     paid = np.ma.filled(own["paid"], 0.0).astype(float) * own["weight"]
     spent = np.bincount(of[known], paid[known], size)
-    share, average = mine / mine.sum(), items.interest / items.interest.sum()
+    share, average = shares(mine), shares(items.interest)
     apart = affinity(share, average)
     likely = _by_category(shop, query)
     best = np.argsort(-apart, kind="stable")[:k]
@@ -209,7 +204,7 @@ class _Bought:
         return tuple(self.of(int(self.codes[at]), "repeat", float(self.score[at])) for at in best)
 
     def of(self, code: int, basis: str, score: float) -> NextPurchase:
-        """The item with what is known of its purchases; ``code`` as in the log, -1 for one that is not there."""
+        """The item, by its code in the log, with what is known of its purchases."""
         product = self.shop.product(code)
         days = self.day[self.item == code]
         if not days.size:

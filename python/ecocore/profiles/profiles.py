@@ -14,10 +14,10 @@ from ..arrays import as_count, describe
 from ..errors import InvalidArgument
 from ..events import Events
 from ..shop import Product
-from ..times import as_duration, as_time, format_time
-from .customer import Profile
-from .measures import Items, Log, affinity, customer_measures, item_measures, tastes
-from .portrait import date_text, portrait
+from ..times import DAY, as_duration, as_time, format_time
+from .customer import Profile, date_text
+from .measures import MIN_GAPS, Items, Log, affinity, customer_measures, item_measures, shares, tastes
+from .portrait import portrait
 from .rfm import NO_PURCHASE, SEGMENTS, quintiles, segments
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class Profiles:
         self._bought = table["orders"] > 0
         measures = {"recency": np.ma.getdata(table["last_purchase"]), "frequency": table["orders"]}
         if self.log.priced:
-            measures["monetary"] = table["spend"]
+            measures["monetary"] = np.round(table["spend"], 6)  # the same money, whatever its sum was rounded to
         for name, values in measures.items():
             scores = np.ma.zeros(len(self), np.int8)
             scores[self._bought] = quintiles(values[self._bought])
@@ -201,10 +201,10 @@ class Profiles:
         orders = np.bincount(code, table["orders"], size)
         spend = np.bincount(code, table["spend"], size)
         silent = self.today - table["last_visit"]
-        judged = table["visits"] > 3
+        judged = table["visits"] > MIN_GAPS
         overdue = judged & (silent > np.ma.filled(table["late_gap"].astype(float), np.inf))
         late, known = np.bincount(code[overdue], minlength=size), np.bincount(code[judged], minlength=size)
-        recency = (log.now - np.ma.getdata(table["last_purchase"])) / 86_400e6
+        recency = (log.now - np.ma.getdata(table["last_purchase"])) / DAY
         apart = self._apart(size)
         return tuple(
             Segment(
@@ -229,7 +229,7 @@ class Profiles:
         n = len(self.items.categories)
         by_segment, favourite = np.zeros((size, n)), np.full(len(self), -1, np.int32)
         if n:
-            average = self.items.interest / self.items.interest.sum()
+            average = shares(self.items.interest)
             for user, category, interest in tastes(self.log, self.items):
                 row = np.searchsorted(self.codes, user)
                 at = self.table["segment"][row].astype(np.int64) * n + category
@@ -240,8 +240,7 @@ class Profiles:
                 order = np.lexsort((-category, apart, row))  # the last of a customer is the best
                 best = order[np.r_[np.diff(row[order]) != 0, True]]
                 favourite[row[best]] = category[best]
-            share = by_segment / np.maximum(by_segment.sum(axis=1, keepdims=True), 1e-300)
-            by_segment = affinity(share, average)
+            by_segment = affinity(shares(by_segment), average)
         self.table["interest"] = favourite
         return by_segment
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import svg
 from ..times import format_time
-from .customer import WEEKDAYS, NextPurchase, Profile, days_text, rhythm_text
+from .customer import WEEKDAYS, NextPurchase, Profile, date_text, days_text, rhythm_text
 
 if TYPE_CHECKING:
     from .profiles import Profiles
@@ -97,9 +97,9 @@ def customer_page(p: Profile) -> str:
             if p.predicted
             else "What the customer buys on most days, the recent ones counting more."
         )
-        cards.append(_card("Likely next purchases", note, _purchases(p.next_purchases, p.now)))
+        cards.append(_card("Likely next purchases", note, _purchases(p.next_purchases, p.today)))
         if p.predicted and p.repeats:
-            cards.append(_card("Bought again and again", "On three days or more.", _purchases(p.repeats, p.now)))
+            cards.append(_card("Bought again and again", "On three days or more.", _purchases(p.repeats, p.today)))
     cards.append(_card("When this customer comes", escape(_sentence(rhythm_text(r))), _rhythm(p)))
     if len(p.months) > 1:
         spent = p.months[0].spend is not None
@@ -149,8 +149,7 @@ def _rhythm(p: Profile) -> str:
     )  # fmt: skip
 
 
-def _purchases(found: Iterable[NextPurchase], now: int) -> str:
-    today = format_time(now)[:10]
+def _purchases(found: Iterable[NextPurchase], today: str) -> str:
     rows = []
     for x in found:
         name = x.product.name or str(x.product.item)
@@ -272,7 +271,7 @@ def shop_page(shop: Profiles) -> str:
                 ),
             )
         )
-    return _page("Customers of the shop", f"up to {format_time(shop.log.now)[:10]}", tiles, cards)
+    return _page("Customers of the shop", f"up to {date_text(shop.today)}", tiles, cards)
 
 
 # ---- pieces ----------------------------------------------------------------------------------------------------------

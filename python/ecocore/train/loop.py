@@ -203,6 +203,10 @@ def _own_included(inclusion: Tensor, batch: Batch, rows: Int64Array, targets: Te
 
     A target that was not seen before keeps its chance. Which candidate j is the target, given that the others but those
     seen were drawn: P(j | candidates) is in proportion to P(j next) / P(j drawn), with 1 below for what was seen.
+
+    An approximation where something comes later: given the rest of the sequence, a target that comes once more would
+    be there for certain too. Then the gradient at the true scores is not zero on average, but below what it is where
+    all keep their chance.
     """
     subjects, places = np.nonzero(batch.valid)
     last = batch.targets[np.arange(len(batch.lengths)), batch.lengths - 1]

@@ -56,19 +56,21 @@ def fit_decision(
     best = z.argmax(axis=1)
     right = wanted[np.arange(len(z)), best]
     confidence = chances[np.arange(len(z)), best] * chance_inside
-    threshold = float(np.quantile(chance_inside[inside], turned_away)) if inside.any() else 0.0
+    threshold = float(np.quantile(chance_inside[inside], turned_away, method="lower")) if inside.any() else 0.0
 
     kept = chance_inside >= threshold
     order = np.argsort(-confidence[kept], kind="stable")
     share = np.cumsum(right[kept][order]) / np.arange(1, kept.sum() + 1)
-    enough = np.flatnonzero(share >= precision)
-    sure = float(confidence[kept][order][enough[-1]]) if len(enough) else 1.0
+    falling = confidence[kept][order]
+    last = np.append(falling[1:] < falling[:-1], True)[: len(falling)]  # equal ones are all above or all below
+    enough = np.flatnonzero((share >= precision) & last)
+    sure = float(falling[enough[-1]]) if len(enough) else 1.0
 
     ranked = np.argsort(-z, axis=1, kind="stable")
     before = np.cumsum(np.take_along_axis(chances, ranked, axis=1), axis=1)
     first = np.take_along_axis(wanted, ranked, axis=1).argmax(axis=1)
     reached = np.where(first > 0, before[np.arange(len(z)), np.maximum(first - 1, 0)], 0.0)[inside]
-    share_needed = float(np.quantile(reached, coverage)) if len(reached) else 1.0
+    share_needed = float(np.quantile(reached, coverage, method="higher")) if len(reached) else 1.0
     return Decision(
         temperature=float(temperature),
         scope=tuple(float(w) for w in scope),

@@ -6,6 +6,7 @@ import hashlib
 import os
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -156,7 +157,7 @@ def nlu(
         "held_out": scores,
         "held_out_is": "the validation examples"
         if held is not None
-        else "every fifth example of an intent, judged by a model that did not learn from them",
+        else "every fifth example of an intent, judged by a model that learned from none like them",
         "out_of_scope_is": "labelled examples"
         if any(not e.intents for e in calibration) and (held is not None or outside)
         else "intents that the judged model never saw",
@@ -169,19 +170,28 @@ def nlu(
 def _split(known: list[Example], names: list[str]) -> tuple[list[Example], list[Example], list[Example]]:
     """Examples to train a first model on, to calibrate on, and to judge by.
 
-    Every fifth text of an intent, by the order of their hashes, is held out. Without examples out of scope, every sixth
-    intent is kept from the first model altogether and plays out of scope in calibration.
+    Every fifth text of an intent, by the order of their hashes, is held out, together with those that differ from it by
+    the values of slots only: a model that learned "where is order 17" would not be judged by "where is order 18"
+    (unless an intent has fewer than five patterns).
+    Without examples out of scope, every sixth intent is kept from the first model altogether and plays out of scope in
+    calibration.
     """
-    ordered = sorted(range(len(known)), key=lambda i: hashlib.sha256(known[i].text.encode("utf-8", "replace")).digest())
+    patterns = [(_without_values(e), e.intents) for e in known]
+    of_intents = Counter(intents for _, intents in set(patterns))
+    alike: dict[bytes, list[int]] = {}
+    for i, e in enumerate(known):
+        few = of_intents[e.intents] < _HELD_OUT
+        key = repr((e.text if few else patterns[i][0], e.intents)).encode("utf-8", "replace")
+        alike.setdefault(hashlib.sha256(key).digest(), []).append(i)
     seen: dict[tuple[str, ...], int] = {}
-    held = set()
-    for i in ordered:
-        count = seen.get(known[i].intents, 0)
-        seen[known[i].intents] = count + 1
-        if count % _HELD_OUT == _HELD_OUT - 1:
-            held.add(i)
+    held: set[int] = set()
+    for _, group in sorted(alike.items()):
+        intents = known[group[0]].intents
+        seen[intents] = seen.get(intents, 0) + 1
+        if seen[intents] % _HELD_OUT == 0:
+            held.update(group)
     if not held:
-        held = set(ordered[::_HELD_OUT])
+        held = {i for _, group in sorted(alike.items())[::_HELD_OUT] for i in group}
     unknown: set[str] = set()
     if all(e.intents for e in known) and len(names) >= _UNKNOWN_INTENTS:
         by_hash = sorted(names, key=lambda n: hashlib.sha256(n.encode()).digest())
@@ -191,6 +201,14 @@ def _split(known: list[Example], names: list[str]) -> tuple[list[Example], list[
         replace(e, intents=()) if unknown.intersection(e.intents) else e for i, e in enumerate(known) if i in held
     ]
     return train, judged, judged
+
+
+def _without_values(example: Example) -> str:
+    """The text with the names of its slots in place of their values."""
+    text = example.text
+    for name, start, end in sorted(example.slots, key=lambda s: -s[1]):
+        text = f"{text[:start]}{{{name}}}{text[end:]}"
+    return text
 
 
 def _fit_tagger(examples: Sequence[Example], finder: NLU, options: SlotOptions) -> TaggerArrays:

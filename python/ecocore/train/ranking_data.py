@@ -3,11 +3,13 @@
 Where times are known, the items come in their order, and the item at a place is predicted from those before it.
 Otherwise each user's items are dealt into folds, and those of a fold are predicted from the other folds. The user's ALS
 factors are solved anew from the part of the history that may be seen: those of the whole history know the answer.
+
+Items of one moment, as those of a basket, have no order: it is drawn. By id, the last by id would always be the latest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +54,8 @@ class Histories:
         items, times = interactions.indices.astype(np.int64), interactions.times
         order = np.arange(items.size)
         if times is not None:  # rows are contiguous already: this orders within each
-            order = np.lexsort((items, times, interactions.row_numbers()))
+            drawn = np.random.default_rng(0).random(items.size)  # in training and export alike
+            order = np.lexsort((drawn, times, interactions.row_numbers()))
         weights = interactions.data[order]
         whole = cls(interactions.indptr, items[order], weights, interactions.shape[1], times is not None)
         return whole if (weights > 0).all() else whole.take(weights > 0)
@@ -81,21 +84,23 @@ class Histories:
         return self.take(keep), users, self.items[at]
 
 
-def fold_in(als: AlternatingLeastSquares, histories: Histories, events: Int64Array, indptr: Int64Array) -> FloatArray:
-    """ALS factors [rows, factors] of users who have these events and no others."""
-    out = np.empty((indptr.size - 1, als.factors), np.float32)
-    for begin in range(0, len(out), _FOLD_IN_ROWS):
-        part = indptr[begin : begin + _FOLD_IN_ROWS + 1]
-        own = events[part[0] : part[-1]]
-        rows = np.repeat(np.arange(part.size - 1), np.diff(part))
-        order = np.lexsort((histories.items[own], rows))
+def fold_in(
+    als: AlternatingLeastSquares,
+    histories: Histories,
+    n: int,
+    visible: Callable[[Int64Array], tuple[Int64Array, Int64Array]],
+) -> FloatArray:
+    """ALS factors [n, factors] of rows that have the events, with their indptr, that ``visible(rows)`` names."""
+    out = np.empty((n, als.factors), np.float32)
+    for begin in range(0, n, _FOLD_IN_ROWS):
+        part = np.arange(begin, min(begin + _FOLD_IN_ROWS, n))
+        events, indptr = visible(part)
+        items = histories.items[events]
+        order = np.lexsort((items, np.repeat(part, np.diff(indptr))))
         csr = Csr(
-            part - part[0],
-            histories.items[own][order].astype(np.int32),
-            histories.weights[own][order],
-            (part.size - 1, histories.n_items),
+            indptr, items[order].astype(np.int32), histories.weights[events][order], (part.size, histories.n_items)
         )
-        out[begin : begin + len(csr.indptr) - 1] = als.recalculate_user(np.arange(csr.shape[0]), csr)
+        out[part] = als.recalculate_user(np.arange(part.size), csr)
     return out
 
 
@@ -126,11 +131,7 @@ class Examples:
         self.fold[shuffled] = places % parts
         self.factors = np.empty((users * parts, 0), np.float32)
         if als is not None:
-            if histories.ordered:
-                events, indptr = spans(np.repeat(begins, parts), self.starts.ravel())
-            else:
-                events, indptr = self._without(np.repeat(np.arange(users), parts), np.tile(np.arange(parts), users))
-            self.factors = fold_in(als, histories, events, indptr)
+            self.factors = fold_in(als, histories, users * parts, self._visible)
 
     def count(self) -> int:
         """Examples in an epoch."""
@@ -174,6 +175,13 @@ class Examples:
                 users, h.items[events], indptr, (h.indptr[users], h.indptr[users]), self.factors[chosen],
                 of_row[target], h.items[every[target]],
             )  # fmt: skip
+
+    def _visible(self, rows: Int64Array) -> tuple[Int64Array, Int64Array]:
+        """What the ALS factors of these rows of ``factors``, a user's part each, may know."""
+        users, part = np.divmod(rows, self.parts)
+        if self.histories.ordered:
+            return spans(self.histories.indptr[users], self.starts[users, part])
+        return self._without(users, part)
 
     def _without(self, users: Int64Array, fold: Int64Array) -> tuple[Int64Array, Int64Array]:
         events, indptr = spans(self.histories.indptr[users], self.histories.indptr[users + 1])

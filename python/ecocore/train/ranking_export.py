@@ -38,7 +38,7 @@ from .._core import __version__
 from ..arrays import FloatArray
 from ..ids import IdMap
 from ..onnx.graph import Tensor
-from ..onnx.towers import GraphName
+from ..onnx.towers import GRAPHS, GraphName
 from ..parts import join_parts
 from ..ranking import CONTRACT, KIND
 from ..storage import write_folder
@@ -181,9 +181,8 @@ def save(
     if users is not None:
         children["users"] = users[0].to_parts()
     meta, arrays = join_parts(children)
-    graphs: dict[GraphName, str] = {"user": "user_tower", "item": "item_tower", "head": "head"}
     meta["sha256"] = {}
-    for name, key in graphs.items():
+    for name, key in GRAPHS.items():
         data = graph_of(net, name).SerializeToString()
         arrays[key] = np.frombuffer(data, np.uint8)
         meta["sha256"][key] = hashlib.sha256(data).hexdigest()

@@ -28,6 +28,7 @@ __all__ = ["ItemInputs", "RankingPlan", "fit", "users_of"]
 WARM_UP_STEPS = 50
 FINAL_RATE = 0.02  # of the learning rate, which falls along half a cosine
 _USERS = 512  # that go through the tower at once outside of training
+_SCORES = 1 << 24  # of users and items that are held at once when judging: 64 MB
 _EXCLUDED = -1e9  # a score that leaves softmax nothing, and is finite, so that its gradient is 0
 
 
@@ -235,7 +236,8 @@ def _users_inputs(
 ) -> _Users:
     factors = np.empty((users.size, 0), np.float32)
     if als is not None:
-        factors = fold_in(als, histories, *spans(histories.indptr[users], histories.indptr[users + 1]))
+        begins, ends = histories.indptr[users], histories.indptr[users + 1]
+        factors = fold_in(als, histories, users.size, lambda rows: spans(begins[rows], ends[rows]))
     return _Users(users, factors, features[users])
 
 
@@ -297,14 +299,15 @@ def _judge(
     x = net.item_inputs(inputs.rows, inputs.factors, inputs.features)
     items, history = net.item_tower(inputs.rows, inputs.factors, x), net.history_vectors(x)
     ranks = np.empty(users.size, np.int64)
-    for begin in range(0, users.size, _USERS):
-        part = slice(begin, begin + _USERS)
+    step = max(1, min(_USERS, _SCORES // len(inputs.rows)))
+    for begin in range(0, users.size, step):
+        part = slice(begin, begin + step)
         scores = net.head(_encode(net, history, histories, seen, part), items)
         target = torch.from_numpy(wanted[part])
         own = scores.gather(1, target[:, None])
         events, indptr = spans(histories.indptr[users[part]], histories.indptr[users[part] + 1])
         owner = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
         scores[torch.from_numpy(owner), torch.from_numpy(histories.items[events])] = -torch.inf
-        ranks[part] = ((scores >= own).sum(1)).numpy()
+        ranks[part] = (~(scores < own)).sum(1).numpy()  # NaN is last: a net that diverged has found nothing
     hit = ranks <= k
     return float(hit.mean()), float(np.where(hit, 1 / ranks, 0.0).mean())

@@ -58,7 +58,8 @@ def ranking(
     """Trains the model of ``ranking_net.py`` and writes it to the folder ``out`` (see ``ranking_export.py``).
 
     ``interactions``: what users have; pairs of weight 0 or less are left out. Where it has times, each item is
-    predicted from those before it, and the last ten count apart from the whole; without them, from the user's others.
+    predicted from those before it (items of one moment in an order that is drawn), and the last ten count apart from
+    the whole; without them, from the user's others.
     ``als``: a model fitted on the same interactions; its factors become inputs, and their inner product the start.
     ``item_features``: float32 [items, n] in the order of ``interactions.items``, as ``FeatureEncoder`` makes them of
     category, price, sales, text and image vectors. ``user_features``: float32 [users, n].
@@ -167,7 +168,8 @@ def ranking(
         interrupted=interrupted,
         seconds=time.perf_counter() - start,
     )
-    settings = {**sizes, **rates, "seed": seed, "learning_rate": learning_rate, "weight_decay": weight_decay}
+    settings = {**sizes, **rates, "parts": parts, "validation": validation, "seed": seed}
+    settings |= {"learning_rate": learning_rate, "weight_decay": weight_decay}
     vectors = (interactions.users, *users_of(net, inputs, whole, als, of_users)) if save_users else None
     save(out, net, interactions.items, inputs, vectors, {**settings, **report.to_dict()})
     (Path(out) / "training.svg").write_text(report.to_svg())
