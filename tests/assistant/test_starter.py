@@ -20,7 +20,7 @@ def test_every_intent_has_enough_sentences_in_both_languages():
         test = Counter(e.intent for e in starter.examples(language, "test"))
         assert set(train) == set(test) == set(intents)
         assert min(train.values()) >= 25
-        assert min(test.values()) >= 10
+        assert min(test.values()) >= 8
 
 
 def test_test_sentences_are_not_training_sentences():

@@ -31,7 +31,7 @@ from .values import Value, ValueFinder
 __all__ = ["Assistant"]
 
 _LOG = logging.getLogger("ecocore.assistant")
-_FAQ_ENOUGH = 0.38
+_FAQ_ENOUGH = 0.4
 """Cosine from which an FAQ entry answers a question that no intent covers (see tests/assistant/test_faq.py)."""
 _ADDRESS = 200  # characters of an address, at most
 _OFFERED = 3  # intents in a question back, at most
