@@ -17,23 +17,31 @@ def test_every_intent_has_enough_sentences_in_both_languages():
     assert len(intents) >= 40
     for language in ("en", "zh"):
         train = Counter(e.intent for e in starter.examples(language))
-        test = Counter(e.intent for e in starter.examples(language, "test"))
-        assert set(train) == set(test) == set(intents)
+        assert set(train) == set(intents)
         assert min(train.values()) >= 25
-        assert min(test.values()) >= 8
+        for split, least in (("valid", 2), ("test", 8)):
+            apart = Counter(e.intent for e in starter.examples(language, split))
+            assert set(apart) == set(intents)
+            assert min(apart.values()) >= least
 
 
-def test_test_sentences_are_not_training_sentences():
-    train = {e.text.casefold() for e in starter.examples()}
-    assert [e.text for e in starter.examples(split="test") if e.text.casefold() in train] == []
-    inside = {e.text.casefold() for e in starter.out_of_scope()}
-    assert not inside & {e.text.casefold() for e in starter.out_of_scope("test")}
-    assert not inside & train
+def test_no_sentence_is_in_two_splits():
+    seen: dict[str, str] = {}
+    for split in ("train", "valid", "test"):
+        texts = {e.text.casefold() for e in [*starter.examples(split=split), *starter.out_of_scope(split)]}
+        assert [(t, seen[t]) for t in sorted(texts) if t in seen] == []
+        seen |= dict.fromkeys(texts, split)
+
+
+def test_nothing_out_of_scope_has_an_intent():
+    for split in ("train", "valid", "test"):
+        inside = {e.text.casefold() for e in starter.examples(split=split)}
+        assert not inside & {e.text.casefold() for e in starter.out_of_scope(split)}
 
 
 def test_no_sentence_has_two_intents():
     intents = defaultdict(set)
-    for e in [*starter.examples(), *starter.examples(split="test")]:
+    for e in (e for split in ("train", "valid", "test") for e in starter.examples(split=split)):
         intents[e.text.casefold()].add(e.intent)
     assert [t for t, i in intents.items() if len(i) > 1] == []
 
@@ -43,9 +51,9 @@ def test_slots_mark_their_values():
     marked = [e.text[s.start : s.end] for e in starter.examples() for s in e.slots]
     assert len(marked) > 1000
     assert all(m and m == m.strip() for m in marked)
-    assert sum(m in values for m in marked) > 0.9 * len(marked)  # the rest is written out in the sentences
+    assert sum(m in values for m in marked) > 0.8 * len(marked)  # the rest is written out in the sentences
     assert {s.name for e in starter.examples() for s in e.slots} == set(starter.read_json("slots.json"))
-    for e in starter.examples(split="test"):
+    for e in [*starter.examples(split="valid"), *starter.examples(split="test")]:
         assert all(0 <= s.start < s.end <= len(e.text) for s in e.slots)
 
 

@@ -6,8 +6,9 @@ Copy the folder, edit the files, and give it to training and to ``Assistant``:
 |---|---|
 | ``intents.json`` | each intent: its name in both languages, what the assistant does, and when |
 | ``train.en.txt``, ``train.zh.txt`` | sentences to learn from, see :mod:`ecocore.starter.sentences` |
+| ``valid.en.txt``, ``valid.zh.txt`` | sentences written apart, to calibrate with |
 | ``test.en.txt``, ``test.zh.txt`` | sentences written apart, to measure with |
-| ``out_of_scope.txt`` | what a shop cannot answer: ``[train]`` and ``[test]`` |
+| ``out_of_scope.txt`` | what a shop cannot answer: ``[train]``, ``[valid]`` and ``[test]`` |
 | ``slots.json`` | values of each slot, in both languages; colours and sizes with their synonyms |
 | ``answers.json`` | answer templates, several variants each, see :mod:`ecocore.assistant.templates` |
 | ``faq.json`` | questions and answers |
@@ -74,13 +75,13 @@ def slot_values(language: str, folder: Path = FOLDER) -> dict[str, list[str]]:
 
 
 def examples(
-    language: str | None = None, split: Literal["train", "test"] = "train", folder: Path = FOLDER
+    language: str | None = None, split: Literal["train", "valid", "test"] = "train", folder: Path = FOLDER
 ) -> list[Example]:
     """The labelled sentences of one language or of all, slots filled; without repeats, in file order."""
     if language is not None and language not in LANGUAGES:
         raise InvalidArgument(f"language: expected one of {', '.join(LANGUAGES)}, or None for all; got {language!r}")
-    if split not in ("train", "test"):
-        raise InvalidArgument(f"split: expected 'train' or 'test'; got {split!r}")
+    if split not in ("train", "valid", "test"):
+        raise InvalidArgument(f"split: expected 'train', 'valid' or 'test'; got {split!r}")
     found: dict[tuple[str, str], Example] = {}
     for code in (language,) if language else LANGUAGES:
         name = f"{split}.{code}.txt"
@@ -91,7 +92,7 @@ def examples(
     return list(found.values())
 
 
-def out_of_scope(split: Literal["train", "test"] = "train", folder: Path = FOLDER) -> list[Example]:
+def out_of_scope(split: Literal["train", "valid", "test"] = "train", folder: Path = FOLDER) -> list[Example]:
     """Sentences that no intent covers, in both languages, labelled ``out_of_scope``."""
     sections = read_sections((folder / "out_of_scope.txt").read_text("utf-8"), "out_of_scope.txt")
     return [Example(text, OUT_OF_SCOPE) for text in sections[split]]
