@@ -156,3 +156,42 @@ def test_bounds_are_checked(scripted):
         scripted({}, max_users=0)
     with pytest.raises(InvalidArgument, match="expiry"):
         scripted({}, expiry=0)
+
+
+class ProductNLU(ScriptedNLU):
+    """Text to (intent, product phrase), as a tagger of slots finds it."""
+
+    def parse(self, text):
+        intent, phrase = self.script[text]
+        at = text.index(phrase)
+        slot = SimpleNamespace(name="product", value=phrase, start=at, end=at + len(phrase))
+        return Parse(intent, 0.95, ((intent, 0.95),), (slot,), "sure")
+
+
+def test_a_kind_of_product_is_every_product_whose_name_ends_so(demo):
+    shop, recommender = demo
+    script = {
+        "do you have jackets": ("stock", "jackets"),
+        "shoes in stock?": ("stock", "shoes"),
+        "do you have a tractor": ("stock", "tractor"),
+        "recommend some shoes": ("recommend", "shoes"),
+        "推荐一双鞋": ("recommend", "鞋"),
+        "recommend a tractor": ("recommend", "tractor"),
+        "推荐500元以内的拖拉机": ("recommend", "拖拉机"),
+    }
+    a = Assistant(ProductNLU(script), shop, recommender=recommender)
+    said = {text: a.reply(f"user{i}", text) for i, text in enumerate(script)}
+    jackets = said["do you have jackets"].text
+    assert "Alpine Rain Jacket" in jackets
+    assert "Summit Down Jacket" in jackets
+    assert "Trail Runner Shoes" in said["shoes in stock?"].text
+    assert "can't find that product" in said["do you have a tractor"].text
+    for text in ("recommend some shoes", "推荐一双鞋"):
+        assert said[text].products
+        assert set(said[text].products) <= {"P101", "P102"}
+    assert said["recommend a tractor"].text.startswith("I find nothing of that name")
+    assert said["recommend a tractor"].products
+    under = said["推荐500元以内的拖拉机"]
+    assert under.text.startswith("没有找到")
+    assert "500" in under.text
+    assert all(shop.product(p).price.amount <= 500 for p in under.products)

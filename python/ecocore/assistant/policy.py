@@ -333,6 +333,8 @@ class Policy:
     # ---- recommendations ----
     def _recommend(self, user: str, frame: Frame, state: State) -> Draft:
         anchor = self._product_of(frame)
+        named: tuple[str, ...] | None = frame.slots.get("product")
+        kind_ids = frozenset(named or ()) if anchor is None else frozenset()  # "a jacket", of which there are several
         amount, colour = frame.slots.get("amount"), frame.slots.get("colour")
         if amount is not None and frame.currency not in ("", self._currency):
             # A limit in another currency is no limit here, and this is no exchange office.
@@ -342,6 +344,8 @@ class Policy:
 
         def fits(product: Product) -> bool:
             if amount is not None and (product.price.amount < amount if least else product.price.amount > amount):
+                return False
+            if kind_ids and product.id not in kind_ids:
                 return False
             return not colour or colour in product.colours
 
@@ -354,7 +358,12 @@ class Policy:
         limited = amount is not None and not least
         if amount is not None and limited:
             facts["limit"] = Fact("user", "amount", Money(amount, self._currency))
-        kind = ("like_under" if limited else "like") if anchor is not None else ("under" if limited else "list")
+        if anchor is not None:
+            kind = "like_under" if limited else "like"
+        elif named == ():  # a kind of product that the catalogue has not is not passed over in silence
+            kind = "other_under" if limited else "other"
+        else:
+            kind = "under" if limited else "list"
         return Draft(f"recommend.{kind}", facts)
 
     def _candidates(

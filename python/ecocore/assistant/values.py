@@ -180,7 +180,7 @@ class ValueFinder:
             if slot.name == "phone" and slot.name not in rules:
                 add(slot.name, slot.value, slot.start, slot.end)
             elif slot.name == "product" and "product" not in rules and not _POINTING.search(slot.value.lower()):
-                add("product", (), slot.start, slot.end)
+                add("product", self.names.ending(fold(slot.value)), slot.start, slot.end)
         return sorted(found, key=lambda v: v.start)
 
 
