@@ -10,6 +10,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from ecocore import IdMap
+from ecocore.assistant import demo_shop
 from reference_recurrent import model_arrays, write_model
 
 ROOT = Path(__file__).parents[1]
@@ -55,6 +56,7 @@ def test_python_blocks(shop_files: None, capsys: pytest.CaptureFixture[str]) -> 
         "queries": rng.standard_normal((3, 8), np.float32),
         "seen": csr_matrix(np.eye(3, 200, dtype=np.float32)),
         "sold_out": [5, 6],
+        "backend": demo_shop(),  # the class with orders and stock
     }
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)

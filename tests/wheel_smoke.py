@@ -55,7 +55,8 @@ def check_native_code(wheel: Path) -> None:
             assert not extra, f"{name} needs {sorted(extra)} from the system"
         assert total < MAX_NATIVE_BYTES, f"native code is {total} bytes"
         names = archive.namelist()
-        for part in ("ecocore/py.typed", "ecocore/_core.pyi", "ecocore/pretrained/household/manifest.json"):
+        models = ("ecocore/pretrained/household/manifest.json", "ecocore/starter/nlu/manifest.json")
+        for part in ("ecocore/py.typed", "ecocore/_core.pyi", *models):
             assert part in names, f"{part} is missing"
         print(f"native code: {total / 1e6:.2f} MB, needs only the C and C++ runtime")
 

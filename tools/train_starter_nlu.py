@@ -1,4 +1,5 @@
-"""Trains the NLU model that the starter pack brings, on its training sentences, and judges it by its test sentences.
+"""Trains the NLU model that the starter pack brings, on its training sentences, calibrates it on its validation
+sentences, and judges it by its test sentences.
 
     pip install ".[train,cpu]"
     python tools/train_starter_nlu.py              # writes python/ecocore/starter/nlu, a few minutes on two cores
@@ -17,10 +18,11 @@ from ecocore.train.nlu_intents import IntentOptions
 from ecocore.train.nlu_report import evaluate_nlu
 from ecocore.train.nlu_slots import SlotOptions
 
-# Smaller than the defaults, since the model is part of every installation: a line of the pack stands for several
-# sentences, so that an n-gram of two of them may still be of one line only.
-INTENTS = IntentOptions(rank=64, min_texts=3)
-SLOTS = SlotOptions(dimensions=48, min_tokens=4)
+# Chosen by the validation sentences, smaller than the defaults, since the model is part of every installation and is to
+# stay below 10 MB: with larger tables 0.5 % more intents and 2 % more slots are found.
+INTENTS = IntentOptions(rank=48, min_texts=4, meaning_gain=2.0)
+SLOTS = SlotOptions(dimensions=40, min_tokens=6, epochs=10)
+TURNED_AWAY = 0.02
 
 
 def labelled(found: list[starter.Example]) -> list[Example]:
@@ -35,8 +37,11 @@ def main() -> None:
     parser.add_argument("--judge", action="store_true", help="train nothing")
     args = parser.parse_args()
     if not args.judge:
-        known = labelled([*starter.examples(), *starter.out_of_scope()])
-        print(nlu(known, out=starter.MODEL, encoder="use", intent_options=INTENTS, slot_options=SLOTS))
+        train, valid = (
+            labelled([*starter.examples(split=split), *starter.out_of_scope(split)]) for split in ("train", "valid")
+        )
+        options = {"intent_options": INTENTS, "slot_options": SLOTS, "turned_away": TURNED_AWAY}
+        print(nlu(train, out=starter.MODEL, validation=valid, encoder="use", **options))
     judge(NLU.load(starter.MODEL))
 
 

@@ -13,8 +13,10 @@ for _package in ("torch", "onnx"):
     pytest.importorskip(_package, reason="training needs the extra 'train'")
 
 from ecocore import InvalidArgument, _core
+from ecocore.nlu_slots import Tagger
 from ecocore.train.nlu_examples import Example
-from ecocore.train.nlu_slots import bio_tags
+from ecocore.train.nlu_slots import SlotOptions, _meanings, bio_tags, fit_tagger
+from ecocore.train.nlu_words import WordVectors
 
 
 def best_path(emissions):
@@ -108,3 +110,54 @@ def test_tags_follow_characters():
     example = Example(text, ("x",), (("place", 2, 5), ("order", 8, 16)))
     tokens = _core.PreparedText(text).tokens
     assert bio_tags(example, tokens) == ["O", "O", "B-place", "I-place", "I-place", "O", "O", "O", "B-order"]
+
+
+def tag(model, text):
+    arrays = {
+        "token_keys": model.token_keys,
+        "token_codes": model.token_codes,
+        "token_scales": model.token_scales,
+        "tagger": np.frombuffer(model.graph, np.uint8),
+    }
+    found = Tagger({"slots": model.slots}, arrays).tag(_core.PreparedText(text), [])
+    return [(f.name, text[f.start : f.end]) for f in found]
+
+
+SYLLABLES = [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
+
+
+def test_a_word_that_no_example_has_is_tagged_by_its_vector():
+    """Things and moods stand in the same sentences; only the word vectors tell what a new word is."""
+    pytest.importorskip("onnxruntime", reason="the tagger runs on ONNX Runtime (extra cpu or gpu)")
+    random = np.random.default_rng(0)
+    words = ["".join(random.choice(SYLLABLES, 3)) for _ in range(120)]
+    is_thing = np.arange(len(words)) % 2 == 0
+    vectors = random.standard_normal((len(words), 512)).astype(np.float32) * 0.02
+    vectors[:, 0] += np.where(is_thing, 0.5, -0.5)
+    known = list(zip(words, is_thing, strict=True))[:80]
+    frames = ["where is my {}", "{} again", "i have no {} today", "my {} ?"]
+    examples = []
+    for (word, thing), frame in itertools.product(known, frames):
+        text = frame.format(word)
+        at = text.index(word)
+        examples.append(Example(text, ("a",), (("thing", at, at + len(word)),) if thing else ()))
+    options = SlotOptions(min_steps=300, epochs=1)
+    blind = fit_tagger(examples, [[]] * len(examples), options)
+    seeing = fit_tagger(examples, [[]] * len(examples), options, WordVectors(words, vectors))
+    new = list(zip(words, is_thing, strict=True))[80:]
+
+    def right(model):
+        return np.mean([tag(model, f"where is my {w}") == ([("thing", w)] if t else []) for w, t in new])
+
+    assert right(seeing) > 0.9
+    assert right(blind) < 0.7
+
+
+def test_a_piece_of_ideographs_is_known_to_each_of_its_characters():
+    """The rows that word vectors add are those that the features of a text look up."""
+    piece = "电热毯"
+    found = _meanings(WordVectors(["热", "电热", piece, "sock"], np.eye(4, 512, dtype=np.float32)), 4)
+    features = [_core.token_features(_core.PreparedText(t), []) for t in ("电热毯", "sock")]
+    looked_up = {(int(h), k) for f in features for row in f for k, h in enumerate(row) if int(h) in set(found.keys)}
+    assert looked_up == {(int(h), int(k)) for h, k in zip(found.keys, found.features, strict=True)}
+    assert len(looked_up) == 1 + 2 + 3 + 1

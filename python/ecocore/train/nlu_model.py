@@ -135,13 +135,13 @@ def nlu(
     if any(e.slots for e in known):
         finder = NLU(meta, stored)
         slots = replace(slot_options or SlotOptions(), seed=seed)
-        tagger = _fit_tagger(known, finder, slots)
+        tagger = _fit_tagger(known, finder, slots, words)
         meta = meta | {"tagger": {"slots": tagger.slots}}
         stored |= _tagger_arrays(tagger)
         if trial is None:
             trial_meta, trial_stored = meta, stored
         else:  # a tagger that did not see what it is judged on
-            trial_tagger = _fit_tagger(first, finder, slots)
+            trial_tagger = _fit_tagger(first, finder, slots, words)
             trial_meta = meta | {"tagger": {"slots": trial_tagger.slots}}
             trial_stored |= _tagger_arrays(trial_tagger)
     scores = evaluate_nlu(NLU(trial_meta, trial_stored), judged)
@@ -211,9 +211,11 @@ def _without_values(example: Example) -> str:
     return text
 
 
-def _fit_tagger(examples: Sequence[Example], finder: NLU, options: SlotOptions) -> TaggerArrays:
+def _fit_tagger(
+    examples: Sequence[Example], finder: NLU, options: SlotOptions, words: WordVectors | None
+) -> TaggerArrays:
     found = [hints(finder._find(_core.PreparedText(e.text))) for e in examples]
-    return fit_tagger(examples, found, options)
+    return fit_tagger(examples, found, options, words)
 
 
 def _tagger_arrays(tagger: TaggerArrays) -> dict[str, Any]:

