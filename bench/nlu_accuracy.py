@@ -2,8 +2,8 @@
 
     python bench/nlu_accuracy.py [clinc150] [snips] [bitext] [smp2019] [--encoder use|none] [--seed N] [--keep DIR]
 
-Thresholds come from validation data only; test data is read once, at the end. SMP2019 has no validation set: part of
-its training set calibrates.
+Thresholds come from validation data only; test data is read once, at the end. SMP2019 has neither validation nor test
+set: part of the training set calibrates, and each of five folds is tested by a model of the other four.
 """
 
 from __future__ import annotations
@@ -98,24 +98,38 @@ def main() -> None:
     args = p.parse_args()
     print(f"{'':34} intent accept recall  AUROC    ECE   slot   sure  right seconds")
     for name in args.sets:
-        data = getattr(nlu_data, name)()
-        val = data.get("val") or (data.get("dev") if "test" in data else None)
-        test = data.get("test") or data["dev"]
-        with tempfile.TemporaryDirectory() as folder:
-            out = (args.keep or Path(folder)) / name
-            encoder = None if args.encoder == "none" else args.encoder
-            report = nlu(data["train"], out=out, validation=val, encoder=encoder, seed=args.seed)
-            model = NLU.load(out)
-            scores = evaluate_nlu(model, test)
-            if name == "snips":
-                scores["slot_f1"] = conll_f1(model, test)
-            size = sum(f.stat().st_size for f in out.iterdir()) / 1e6
-            print(line(f"{name} ecocore, {size:.1f} MB", scores, report.card["seconds"]), flush=True)
-            for wrong, right, n in scores["confusions"][:3]:
-                print(f"    {n} x {right} taken for {wrong}")
-        peer = svm(data["train"], val, test)
-        if peer:
-            print(line(f"{name} TF-IDF linear SVM", peer, peer["seconds"]), flush=True)
+        if name == "smp2019":
+            folds = [judge(f"smp2019-{k}", nlu_data.smp2019(fold=k), args) for k in range(nlu_data.SMP2019_FOLDS)]
+            questions = sum(n for _, _, n in folds)
+            for who, column in (("ecocore", 0), ("TF-IDF linear SVM", 1)):
+                right = sum(fold[2] * fold[column]["intent_accuracy"] for fold in folds if fold[column])
+                print(f"smp2019 {who:26} {100 * right / questions:6.2f} of {questions}")
+        else:
+            judge(name, getattr(nlu_data, name)(), args)
+
+
+def judge(
+    name: str, data: dict[str, list[Example]], args: argparse.Namespace
+) -> tuple[dict[str, Any], dict[str, Any] | None, int]:
+    """Scores of ecocore and of the SVM, and the number of test examples; printed, too."""
+    val = data.get("val") or (data.get("dev") if "test" in data else None)
+    test = data.get("test") or data["dev"]
+    with tempfile.TemporaryDirectory() as folder:
+        out = (args.keep or Path(folder)) / name
+        encoder = None if args.encoder == "none" else args.encoder
+        report = nlu(data["train"], out=out, validation=val, encoder=encoder, seed=args.seed)
+        model = NLU.load(out)
+        scores = evaluate_nlu(model, test)
+        if name == "snips":
+            scores["slot_f1"] = conll_f1(model, test)
+        size = sum(f.stat().st_size for f in out.iterdir()) / 1e6
+        print(line(f"{name} ecocore, {size:.1f} MB", scores, report.card["seconds"]), flush=True)
+        for wrong, right, n in scores["confusions"][:3]:
+            print(f"    {n} x {right} taken for {wrong}")
+    peer = svm(data["train"], val, test)
+    if peer:
+        print(line(f"{name} TF-IDF linear SVM", peer, peer["seconds"]), flush=True)
+    return scores, peer, len(test)
 
 
 if __name__ == "__main__":
