@@ -111,14 +111,3 @@ def test_what_templates_write_is_what_the_checker_reads(amount, count, day):
 @given(st.text(max_size=300))
 def test_any_text_can_be_checked(text):
     list(facts(text))
-
-
-def test_a_kind_is_found_by_how_names_end():
-    names = NameIndex(
-        [("Rain Jacket", "P1"), ("down jackets", "P2"), ("越野跑鞋", "P3"), ("Jacket", "P1"), ("iPhone壳", "P4")]
-    )
-    assert set(names.ending("jacket")) == set(names.ending("jackets")) == {"P1", "P2"}
-    assert names.ending("rain jacket") == ("P1",)
-    assert names.ending("鞋") == names.ending("跑鞋") == ("P3",)
-    assert names.ending("壳") == ("P4",)
-    assert names.ending("cket") == names.ending("") == names.ending("phone壳") == ()

@@ -20,6 +20,7 @@ from ..starter import FOLDER, read_json
 from .dialogue import Frame, State, StateStore, correction, follow_up, pointed_at, yes_or_no
 from .evidence import Evidence, unbacked
 from .faq import FaqIndex
+from .kinds import Kind
 from .language import clean, detect
 from .policy import Draft, Policy
 from .privacy import mask
@@ -123,7 +124,7 @@ class Assistant:
             if intent["action"] == "faq" and intent.get("faq") not in self._faq_entries:
                 raise FormatError(f"{folder / 'intents.json'}: {name}: faq.json has no entry {intent.get('faq')!r}")
         self._slots, self._order_id = slots, order_id
-        self._finder = ValueFinder(slots, self._policy.catalogue.spoken, order_id)
+        self._finder = ValueFinder(slots, self._policy.catalogue.spoken, order_id, self._policy.catalogue.kinds)
         self.nlu = nlu
         self._recorder = recorder
         self._exploration = exploration
@@ -150,7 +151,8 @@ class Assistant:
     def refresh(self) -> None:
         """Reads the catalogue anew, after products were added or renamed."""
         self._policy.refresh()
-        self._finder = ValueFinder(self._slots, self._policy.catalogue.spoken, self._order_id)
+        catalogue = self._policy.catalogue
+        self._finder = ValueFinder(self._slots, catalogue.spoken, self._order_id, catalogue.kinds)
 
     def forget(self, user: str) -> None:
         """Drops the conversation with a user from memory."""
@@ -189,7 +191,10 @@ class Assistant:
             state.language = detect(text, state.language)
             parse = self.nlu.parse(text)
             today = self._today()
-            values = self._finder.find(text, today, parse.slots)
+            any_kind = self._policy.of_products(parse.intent) or (
+                state.frame is not None and state.frame.awaiting == "product"
+            )
+            values = self._finder.find(text, today, parse.slots, any_kind=any_kind)
             if (meant := pointed_at(text, state.offered)) and all(
                 v.slot != meant.slot or v.value == () for v in values
             ):
@@ -373,7 +378,7 @@ class Assistant:
         turn.actions = turn.actions or {turn.action: 1.0}
         draft = self._policy.act(turn.user, frame, state)
         frame.awaiting = draft.awaiting
-        if len(frame.slots.get("product") or ()) == 1:
+        if _certain(frame.slots.get("product")):
             state.recent["product"] = frame.slots["product"]
         state.frame = frame
         state.no_match = 0
@@ -471,14 +476,20 @@ def _plain(value: Any) -> str:
     return "+".join(value) if isinstance(value, tuple) else mask(str(value))
 
 
+def _certain(product: tuple[str, ...] | None) -> bool:
+    return product is not None and len(product) == 1 and not isinstance(product, Kind)
+
+
 def _pair(values: Sequence[Value]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(v.value[0] for v in values if v.slot == "product" and len(v.value) == 1))
+    return tuple(dict.fromkeys(v.value[0] for v in values if v.slot == "product" and _certain(v.value)))
 
 
 def _limit(frame: Frame, values: Sequence[Value]) -> None:
     for v in values:
         if v.slot == "amount":
             frame.bound, frame.currency = v.bound, v.currency
+        elif v.slot == "product":
+            frame.like |= v.bound == "like"
 
 
 def _choice(text: str, choices: Sequence[str], policy: Policy) -> str | None:

@@ -27,6 +27,7 @@ class Frame:
     awaiting: str | None = None  # a slot, or "confirm"
     bound: str = ""  # how slots["amount"] limits
     currency: str = ""  # of slots["amount"], where it was named
+    like: bool = False  # whether others like slots["product"] are meant
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import ItemsView, Iterable
 from typing import NamedTuple
 
 from .language import fold
@@ -32,16 +32,18 @@ class NameIndex:
                 ids[key].append(product)
         self._ids = {name: tuple(found) for name, found in ids.items()}
         self._by_start: dict[str, list[str]] = {}
-        ends: dict[str, dict[str, None]] = {}
         for name in sorted(self._ids, key=len, reverse=True):
             self._by_start.setdefault(name[:_KEY], []).append(name)
-            for at in range(len(name)):
-                if _starts_word(name, at):
-                    ends.setdefault(_singular(name[at:]), {}).update(dict.fromkeys(self._ids[name]))
-        self._by_end = {end: tuple(found) for end, found in ends.items()}
 
     def __len__(self) -> int:
         return len(self._ids)
+
+    def __contains__(self, folded: object) -> bool:
+        return folded in self._ids
+
+    def items(self) -> ItemsView[str, tuple[str, ...]]:
+        """The (folded) names, each with the ids of the products so called."""
+        return self._ids.items()
 
     def find(self, folded: str) -> list[Match]:
         """The names in a text that ``fold`` was applied to, from left to right, without overlap. An English name ends
@@ -56,10 +58,6 @@ class NameIndex:
                 found.append(match)
                 at = match.end
         return found
-
-    def ending(self, folded: str) -> tuple[str, ...]:
-        """The products with a name that ends so: "jackets" finds the Alpine Rain Jacket, "鞋" finds 越野跑鞋."""
-        return self._by_end.get(_singular(folded.strip()), ())
 
     def _at(self, text: str, at: int) -> Match | None:
         candidates = self._by_start.get(text[at : at + _KEY])
@@ -84,7 +82,3 @@ def _is_latin(c: str) -> bool:
 def _starts_word(text: str, at: int) -> bool:
     """Whether a name can start here: anywhere but within an English word or at a blank."""
     return not (text[at].isspace() or (at and _is_latin(text[at]) and _is_latin(text[at - 1])))
-
-
-def _singular(name: str) -> str:
-    return name[:-1] if len(name) > _KEY and name[-1] == "s" and _is_latin(name[-2]) else name

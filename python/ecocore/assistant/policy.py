@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import FormatError
 from .dialogue import Frame, State
+from .kinds import Kind, KindIndex
 from .names import NameIndex
 from .protocols import Backend, Localised, Money, Order, Product, Recommender
 from .templates import Fact, written_date
@@ -44,6 +45,7 @@ _TAKES: Mapping[str, frozenset[str]] = {
     "compare": frozenset({"product"}), "recommend": frozenset({"product", "amount", "colour"}),
 }  # fmt: skip
 """The slots that an action can use: what a short sentence may bring to it."""
+_OF_PRODUCTS = frozenset({"stock", "price", "product_info", "recommend"})
 
 
 class Catalogue:
@@ -54,6 +56,7 @@ class Catalogue:
         official = [(name, p.id) for p in self.by_id.values() for name in p.name.values()]
         self.official = NameIndex(official)
         self.spoken = NameIndex(official + [(name, p.id) for p in self.by_id.values() for name in p.also])
+        self.kinds = KindIndex(self.spoken, self.official)
 
 
 class Policy:
@@ -105,6 +108,10 @@ class Policy:
     def takes(self, intent: str) -> frozenset[str]:
         """The slots that an intent can use."""
         return _TAKES.get(self.intents[intent]["action"], frozenset())
+
+    def of_products(self, intent: str) -> bool:
+        """Whether an intent is about products for sale: where a word for a kind of product means that kind."""
+        return intent in self.intents and self.intents[intent]["action"] in _OF_PRODUCTS
 
     def name(self, intent: str) -> Localised:
         """The intent in the customer's words."""
@@ -250,7 +257,7 @@ class Policy:
     def _product_of(self, frame: Frame) -> Product | None:
         """The product that is meant, read anew: its price may have changed since the catalogue was read."""
         ids: tuple[str, ...] = frame.slots.get("product") or ()
-        return self._backend.product(ids[0]) if len(ids) == 1 else None
+        return self._backend.product(ids[0]) if len(ids) == 1 and not isinstance(ids, Kind) else None
 
     def _ask_product(self, frame: Frame) -> Draft:
         ids: tuple[str, ...] | None = frame.slots.get("product")
@@ -258,10 +265,9 @@ class Policy:
             del frame.slots["product"]
             return Draft("product.not_found", {}, "product")
         named = [p for p in (self._backend.product(i) for i in (ids or ())[:_ORDERS]) if p is not None]
-        if len(named) > 1:
-            return Draft(
-                "ask.which_product", {"products": Fact("catalogue", "names", [self._view(p) for p in named])}, "product"
-            )
+        if named and ids is not None and (len(ids) > 1 or isinstance(ids, Kind)):
+            facts = {"products": Fact("catalogue", "names", [self._view(p) for p in named])}
+            return Draft("ask.which_product", facts, "product")
         return Draft("ask.product", {}, "product")
 
     def _price(self, user: str, frame: Frame, state: State) -> Draft:
@@ -332,9 +338,9 @@ class Policy:
 
     # ---- recommendations ----
     def _recommend(self, user: str, frame: Frame, state: State) -> Draft:
-        anchor = self._product_of(frame)
         named: tuple[str, ...] | None = frame.slots.get("product")
-        kind_ids = frozenset(named or ()) if anchor is None else frozenset()  # "a jacket", of which there are several
+        anchor = self._product_of(frame) if frame.like else None
+        wanted = named if anchor is None and named else None  # "a jacket", "the trail runner": that, and nothing else
         amount, colour = frame.slots.get("amount"), frame.slots.get("colour")
         if amount is not None and frame.currency not in ("", self._currency):
             # A limit in another currency is no limit here, and this is no exchange office.
@@ -345,11 +351,12 @@ class Policy:
         def fits(product: Product) -> bool:
             if amount is not None and (product.price.amount < amount if least else product.price.amount > amount):
                 return False
-            if kind_ids and product.id not in kind_ids:
-                return False
             return not colour or colour in product.colours
 
-        found = self._candidates(user, anchor, fits, colour)
+        found = self._candidates(user, anchor, fits, colour, wanted)
+        lacking = named == () or (wanted is not None and not found)  # not passed over in silence
+        if not found and wanted is not None:
+            found = self._candidates(user, None, fits, colour, None)
         if not found:
             return Draft("recommend.none")
         facts = {"items": Fact("recommendations", user_key(anchor), [self._view(p) for p in found])}
@@ -360,29 +367,40 @@ class Policy:
             facts["limit"] = Fact("user", "amount", Money(amount, self._currency))
         if anchor is not None:
             kind = "like_under" if limited else "like"
-        elif named == ():  # a kind of product that the catalogue has not is not passed over in silence
+        elif lacking:
             kind = "other_under" if limited else "other"
         else:
             kind = "under" if limited else "list"
         return Draft(f"recommend.{kind}", facts)
 
     def _candidates(
-        self, user: str, anchor: Product | None, fits: Callable[[Product], bool], colour: str | None
+        self,
+        user: str,
+        anchor: Product | None,
+        fits: Callable[[Product], bool],
+        colour: str | None,
+        wanted: tuple[str, ...] | None,
     ) -> list[Product]:
-        """Recommended products that fit and are in stock. The catalogue in memory rules most out; what is left is read
-        anew from the backend, so that the price in the answer is today's."""
+        """Recommended products that fit and are in stock, of the wanted ones where some are. The catalogue in memory
+        rules most out; what is left is read anew from the backend, so that the price in the answer is today's."""
         if self._recommender is None:
             return []
         recommender, known = self._recommender, self.catalogue.by_id
 
-        def asked(allow: list[str] | None) -> list[Product]:
-            ranked = (
+        def allowed() -> list[str]:
+            return [i for i in (known if wanted is None else wanted) if i in known and fits(known[i])]
+
+        def ranked(allow: list[str] | None) -> Iterable[str]:
+            pairs = (
                 recommender.similar(anchor.id, _FETCHED, allow=allow)
                 if anchor is not None
                 else recommender.recommend(user, _FETCHED, allow=allow)
             )
+            return (product_id for product_id, _ in pairs)
+
+        def available(ids: Iterable[str]) -> list[Product]:
             found: list[Product] = []
-            for product_id, _ in ranked:
+            for product_id in ids:
                 product = self._backend.product(product_id) if product_id in known and fits(known[product_id]) else None
                 if product is None or not fits(product):
                     continue
@@ -392,9 +410,13 @@ class Policy:
                         break
             return found
 
-        found = asked(None)
+        if wanted is not None:
+            # What was asked for is shown even if it is nothing to recommend to this user, who may have it already.
+            allow = allowed()
+            return available(dict.fromkeys([*ranked(allow), *allow])) if allow else []
+        found = available(ranked(None))
         if len(found) < _SHOWN and len(known) > _FETCHED:
-            return asked([p.id for p in known.values() if fits(p)]) or found
+            return available(ranked(allowed())) or found
         return found
 
 

@@ -14,8 +14,9 @@ from decimal import Decimal
 from typing import Any
 
 from .evidence import chinese_number
+from .kinds import KindIndex
 from .language import fold, narrow
-from .names import NameIndex
+from .names import Match, NameIndex
 from .protocols import Slot
 
 __all__ = ["Value", "ValueFinder"]
@@ -26,7 +27,8 @@ class Value:
     """A value of a slot. ``value`` is canonical: ``"EC204815"``, ``"XL"``, ``"navy"``, a Decimal, a date, product ids.
 
     ``bound`` says how an amount limits: ``"max"``, ``"min"`` or ``""``, ``currency`` (ISO 4217) in what, where that was
-    named. A product that the catalogue does not have has no ids. ``negated``: the customer said "not this".
+    named. Of a product, ``bound`` is ``"like"`` where others like it are meant; one that the catalogue does not have
+    has no ids. ``negated``: the customer said "not this".
     """
 
     slot: str
@@ -71,6 +73,12 @@ _CURRENCIES = {
 _POINTING = re.compile(
     r"\b(?:it|this|that|these|those|one|ones|item|product|thing|stuff|something|anything)\b|[这那哪]|东西|商品|产品"
 )
+_LIKE_BEFORE = re.compile(  # not "I'd like the hoodie"
+    r"(?:(?<!\bwould )(?<!['’]d )\blike|\bsimilar to|\bsuch as|\b(?:go|goes|pairs?) (?:well )?with|\bmatch(?:es|ing)?"
+    r"|\balternatives? to)\s+(?:[\w'’-]+\s+){0,3}$|(?:像|类似|搭配?|配|喜欢|比如)[^,.!?，。！？]{0,6}$"
+)
+_LIKE_AFTER = re.compile(r"^[^,.!?，。！？]{0,4}(?:类似|差不多|相似|相近|一样|搭|配套|同款|同类|这样|那样)")
+_RECALLING = re.compile(r"\b(?:it|its|they|them)\b|它")  # "does it come with a bag": spoken of is what it was before
 _LETTER_SIZE = re.compile(r"(?<![A-Za-z0-9'’&.-])(XXL|2XL|XL|XS|S|M|L)(?![A-Za-z0-9'’&-])")
 _LOWER_SIZE = re.compile(r"\bsize\s+(xxl|2xl|xl|xs|s|m|l)\b|^(?:in\s+)?(xxl|2xl|xl|xs|s|m|l)[.!?]?$")
 _NUMBER_SIZE = re.compile(r"\bsize\s+(3[5-9]|4[0-9])\b|(?<!\d)(3[5-9]|4[0-9])\s?[码号]|^(3[5-9]|4[0-9])[.!?]?$")
@@ -119,11 +127,18 @@ class ValueFinder:
     Args:
         slots: ``slots.json``.
         names: the catalogue's names and their other names.
+        kinds: the kinds of its products; None: a product is meant by its names only.
         order_id: a regular expression for order ids, without blanks and hyphens, in capitals.
     """
 
-    def __init__(self, slots: Mapping[str, Any], names: NameIndex, order_id: str = r"[A-Z]{2}\d{6}") -> None:
-        self.names = names
+    def __init__(
+        self,
+        slots: Mapping[str, Any],
+        names: NameIndex,
+        order_id: str = r"[A-Z]{2}\d{6}",
+        kinds: KindIndex | None = None,
+    ) -> None:
+        self.names, self.kinds = names, kinds
         loose = order_id.replace(r"\d", r"[\s-]?\d", 1)
         self._order_id = re.compile(rf"(?<![A-Za-z0-9])#?({loose})(?![A-Za-z0-9])", re.IGNORECASE)
         self._colours: dict[str, str] = {}
@@ -137,8 +152,9 @@ class ValueFinder:
             "|".join(rf"\b{re.escape(c)}\b" if c.isascii() else re.escape(c) for c in choices), re.IGNORECASE
         )
 
-    def find(self, text: str, today: dt.date, parsed: Iterable[Slot] = ()) -> list[Value]:
-        """The values in a cleaned text, by place. ``parsed``: the slots of the NLU."""
+    def find(self, text: str, today: dt.date, parsed: Iterable[Slot] = (), *, any_kind: bool = False) -> list[Value]:
+        """The values in a cleaned text, by place. ``parsed``: the slots of the NLU. ``any_kind``: where no product is
+        found otherwise, a word of the text that names a kind of product is one: of a text that asks for products."""
         taken: list[tuple[int, int]] = []
         found: list[Value] = []
 
@@ -162,7 +178,13 @@ class ValueFinder:
         folded = fold(text)
         if len(folded) == len(text):
             for name in self.names.find(folded):
-                add("product", name.ids, name.start, name.end)
+                add(
+                    "product",
+                    self.kinds.named(name) if self.kinds else name.ids,
+                    name.start,
+                    name.end,
+                    _like(text, name),
+                )
         for m in _DATES.finditer(lower):
             add("date", _date(m, today), *m.span())
         for pattern in (_LETTER_SIZE, _LOWER_SIZE, _NUMBER_SIZE, _WORD_SIZE):
@@ -180,8 +202,24 @@ class ValueFinder:
             if slot.name == "phone" and slot.name not in rules:
                 add(slot.name, slot.value, slot.start, slot.end)
             elif slot.name == "product" and "product" not in rules and not _POINTING.search(slot.value.lower()):
-                add("product", self.names.ending(fold(slot.value)), slot.start, slot.end)
+                ids = self.kinds.described(fold(slot.value)) if self.kinds else ()
+                add("product", ids, slot.start, slot.end, _like(text, slot))
+        if (
+            any_kind
+            and self.kinds is not None
+            and len(folded) == len(text)
+            and not _RECALLING.search(folded)
+            and all(v.slot != "product" for v in found)
+            and (kind := self.kinds.find(folded))
+        ):
+            add("product", kind.ids, kind.start, kind.end, _like(text, kind))
         return sorted(found, key=lambda v: v.start)
+
+
+def _like(text: str, product: Match | Slot) -> str:
+    before = text[max(0, product.start - _LOOK_BACK) : product.start].casefold()
+    after = text[product.end : product.end + _LOOK_BACK]
+    return "like" if _LIKE_BEFORE.search(before) or _LIKE_AFTER.match(after) else ""
 
 
 def _currency(said: str) -> str:
