@@ -35,12 +35,15 @@ _LOG = logging.getLogger("ecocore.assistant")
 _FAQ_ENOUGH = 0.4
 """Cosine from which an FAQ entry answers a question that no intent covers (see tests/assistant/test_faq.py)."""
 _ADDRESS = 200  # characters of an address, at most
+_NAMED = 5  # products of a kind in the summary for a person
 _OFFERED = 3  # intents in a question back, at most
 _PATIENCE = 2  # turns without an answer, or angry ones, before a person takes over
 _ANGER = re.compile(
     r"\b(?:shit\w*|fuck\w*|damn|stupid|idiots?|useless|ridiculous|worst|scam\w*|wtf|bullshit|hell)\b"
     r"|垃圾|骗子|滚(?![筒动轮珠])|妈的|气死|破店|差评|傻|废物|有病"
 )
+_THE = re.compile(r"\b(?:the|this|that|these|those)\s+(?!other\b)(?:[\w'’-]+\s+){0,2}$")
+_ANOTHER = re.compile("别的|其[他它]|另外|还有|哪[些几款个]|有没有|几[款种双个]|什么样")  # Chinese has no "the"
 _LISTS = {"orders": "order_id", "items": "product", "products": "product"}  # facts that are lists, and of what
 _A_PERSON = ("human",)
 _LETTER = re.compile(
@@ -196,9 +199,11 @@ class Assistant:
             )
             values = self._finder.find(text, today, parse.slots, any_kind=any_kind)
             if (meant := pointed_at(text, state.offered)) and all(
-                v.slot != meant.slot or v.value == () for v in values
+                v.slot != meant.slot or v.value == () or _among(meant, v) for v in values
             ):
-                values = [*(v for v in values if v.slot != meant.slot), meant]
+                bound = next((v.bound for v in values if v.slot == meant.slot), "")  # "like the second jacket"
+                values = [*(v for v in values if v.slot != meant.slot), replace(meant, bound=bound)]
+            values = [_recalled(v, text, state, self._policy.about_one(parse.intent)) for v in values]
             turn = _Turn(user, text, parse, values, today, parse.intent, parse.outcome)
             try:
                 draft = self._decide(turn, state)
@@ -293,6 +298,9 @@ class Assistant:
         """The value that was asked for, if this is it and not the start of something else."""
         assert frame.awaiting is not None
         wanted = frame.awaiting.split("|")
+        asked: tuple[str, ...] = frame.slots.get("product") or ()
+        if frame.awaiting == "product" and len(asked) == 1 and yes_or_no(turn.text):
+            return {"product": tuple(asked)}  # of a kind, and there was but one to ask about
         found = {v.slot: v.value for v in turn.values if not v.negated}
         elsewhere = turn.outcome == "sure" and turn.intent not in (frame.intent, "affirm", "deny")
         if frame.awaiting == "products":
@@ -301,6 +309,8 @@ class Assistant:
         if "order_id" in wanted and not self._elsewhere(turn, frame):
             wanted.append("product")  # an order can be named by what is in it
         hits = {slot: found[slot] for slot in wanted if found.get(slot)}
+        if elsewhere and "product" in hits and not _certain(hits["product"]):
+            return None  # "recommend me some shoes" does not say which of the shoes
         if hits and not (elsewhere and self._policy.intents.get(turn.intent, {}).get("action") == "request"):
             return hits
         if "address" in wanted and not elsewhere and len(turn.text) >= 4 and yes_or_no(turn.text) is None:
@@ -367,7 +377,7 @@ class Assistant:
             frame.slots["products"] = _pair(values)
         if action in ("request", "order_status", "refund_status") and not frame.slots.keys() & {"order_id", "product"}:
             frame.slots |= {k: v for k, v in state.recent.items() if k == "order_id"}
-        if action in ("stock", "price", "product_info", "size_advice") and "product" not in frame.slots:
+        if self._policy.about_one(intent) and "product" not in frame.slots:
             frame.slots |= {k: v for k, v in state.recent.items() if k == "product"}
         _limit(frame, values)
         frame.slots["today"] = turn.today
@@ -473,7 +483,24 @@ def _place(error: BaseException) -> str:
 
 
 def _plain(value: Any) -> str:
-    return "+".join(value) if isinstance(value, tuple) else mask(str(value))
+    if isinstance(value, tuple):
+        more = len(value) - _NAMED
+        return "+".join(value[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return mask(str(value))
+
+
+def _among(meant: Value, said: Value) -> bool:
+    """Whether the entry that "the second jacket" points at is one of the jackets."""
+    return said.slot == "product" and set(meant.value) <= set(said.value)
+
+
+def _recalled(value: Value, text: str, state: State, about_one: bool) -> Value:
+    """Of the products that a value may mean, the one that was last spoken of: "is the jacket waterproof"."""
+    recent: tuple[str, ...] = state.recent.get("product", ())
+    if value.slot != "product" or not recent or not set(recent) < set(value.value):
+        return value
+    definite = _THE.search(text[: value.start].lower()) if text[value.start].isascii() else not _ANOTHER.search(text)
+    return replace(value, value=recent) if definite and (about_one or value.bound == "like") else value
 
 
 def _certain(product: tuple[str, ...] | None) -> bool:

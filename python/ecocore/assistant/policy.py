@@ -45,6 +45,7 @@ _TAKES: Mapping[str, frozenset[str]] = {
     "compare": frozenset({"product"}), "recommend": frozenset({"product", "amount", "colour"}),
 }  # fmt: skip
 """The slots that an action can use: what a short sentence may bring to it."""
+_OF_ONE = frozenset({"stock", "price", "product_info", "size_advice"})
 _OF_PRODUCTS = frozenset({"stock", "price", "product_info", "recommend"})
 
 
@@ -112,6 +113,10 @@ class Policy:
     def of_products(self, intent: str) -> bool:
         """Whether an intent is about products for sale: where a word for a kind of product means that kind."""
         return intent in self.intents and self.intents[intent]["action"] in _OF_PRODUCTS
+
+    def about_one(self, intent: str) -> bool:
+        """Whether an intent is about one product, which may be the one that was last spoken of."""
+        return intent in self.intents and self.intents[intent]["action"] in _OF_ONE
 
     def name(self, intent: str) -> Localised:
         """The intent in the customer's words."""
