@@ -104,3 +104,10 @@ def test_another_name_means_its_kind_a_full_name_itself():
     (jacket,) = names.find("a jacket")
     assert set(kinds.named(backpack)) == {"P1", "P4"}
     assert kinds.named(jacket) == ("P2",)
+
+
+def test_a_summary_names_a_few_of_a_kind():
+    from ecocore.assistant.assistant import _plain
+
+    assert _plain(("P1", "P2")) == "P1+P2"
+    assert _plain(tuple(f"P{i}" for i in range(5000))) == "P0+P1+P2+P3+P4 and 4995 more"
