@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import shutil
 from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
 
 from assistant.nlu import Parse, ScriptedNLU
+from ecocore import starter
 from ecocore.assistant import Assistant
 from ecocore.assistant.dialogue import StateStore, pointed_at, yes_or_no
 from ecocore.errors import InvalidArgument
@@ -195,3 +198,14 @@ def test_a_kind_of_product_is_every_product_whose_name_ends_so(demo):
     assert under.text.startswith("没有找到")
     assert "500" in under.text
     assert all(shop.product(p).price.amount <= 500 for p in under.products)
+
+
+def test_a_template_that_the_shop_has_not_is_the_starter_packs(demo, tmp_path):
+    shop, recommender = demo
+    shutil.copytree(starter.FOLDER, tmp_path / "own", ignore=shutil.ignore_patterns("nlu", "*.txt", "*.py"))
+    own = starter.read_json("answers.json")
+    del own["recommend.other"]
+    (tmp_path / "own" / "answers.json").write_text(json.dumps(own), "utf-8")
+    nlu = ProductNLU({"recommend a tractor": ("recommend", "tractor")})
+    a = Assistant(nlu, shop, recommender=recommender, folder=tmp_path / "own")
+    assert a.reply("chen", "recommend a tractor").products

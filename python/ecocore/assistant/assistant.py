@@ -119,7 +119,8 @@ class Assistant:
         slots = read_json("slots.json", folder)
         self._faq_entries = read_json("faq.json", folder)
         self._faq = FaqIndex(self._faq_entries)
-        self._templates = Templates(read_json("answers.json", folder))
+        # A template that the shop's own file lacks, since a later version needs it, is the starter pack's.
+        self._templates = Templates(read_json("answers.json") | read_json("answers.json", folder))
         self._policy = Policy(
             read_json("intents.json", folder), read_json("policy.json", folder), slots, backend, recommender, currency
         )
