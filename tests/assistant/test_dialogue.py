@@ -12,7 +12,7 @@ import pytest
 
 from assistant.nlu import Parse, ScriptedNLU
 from ecocore import starter
-from ecocore.assistant import Assistant
+from ecocore.assistant import Assistant, Money, Product, SQLiteShop
 from ecocore.assistant.dialogue import StateStore, pointed_at, yes_or_no
 from ecocore.errors import InvalidArgument
 from ecocore.feedback import Feedback, lessons
@@ -51,8 +51,56 @@ def test_one_of_a_list_is_meant_by_its_place_or_its_product(scripted):
     a.reply("ann", "where is my order")
     assert "EC100001" in a.reply("ann", "the hoodie").text
     assert "EC100002" in a.reply("ann", "where is my mug").text
-    assert pointed_at("the last week", ("order_id", ("EC1",))) is None
-    assert pointed_at("第三个", ("order_id", ("EC1",))) is None
+    assert pointed_at("the last week", ("order_id", ("EC1",)), lambda _: None) is None
+    assert pointed_at("第三个", ("order_id", ("EC1",)), lambda _: None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("the cheaper one", "B"), ("how much is the cheapest of them?", "B"), ("I take the most expensive one", "C"),
+     ("便宜的那个", "B"), ("最贵的那款", "C"), ("最便宜的", "B"), ("what is the cheapest one you have", None),
+     ("the cheapest tent", None), ("最便宜的帐篷", None)],
+)  # fmt: skip
+def test_one_of_a_list_is_meant_by_its_price(text, meant):
+    prices = {"A": Decimal(20), "B": Decimal(10), "C": Decimal(30)}
+    value = pointed_at(text, ("product", ("A", "B", "C")), prices.get)
+    assert (value and value.value) == (meant and (meant,))
+    assert pointed_at(text, ("product", ("A", "B")), lambda _: Decimal(10)) is None
+
+
+def test_a_limit_alone_goes_on_with_the_recommendation(demo):
+    shop, recommender = demo
+    a = Assistant(
+        ScriptedNLU({"something for my dad": "recommend", "under 100": "bulk_order", "100以内": "bulk_order"}),
+        shop,
+        recommender=recommender,
+    )
+    for text in ("under 100", "100以内"):
+        a.reply("chen", "something for my dad")
+        reply = a.reply("chen", text)
+        assert reply.intent == "recommend"
+        assert all(shop.product(p).price.amount <= 100 for p in reply.products)
+
+
+def test_another_question_is_no_answer_to_which_product(demo):
+    shop, _ = demo
+    a = Assistant(ScriptedNLU({"how much is the jacket": "price", "is the tent in stock": "stock"}), shop)
+    a.reply("chen", "how much is the jacket")
+    assert a.reply("chen", "is the tent in stock").intent == "stock"
+    a.reply("chen", "how much is the jacket")
+    assert a.reply("chen", "the alpine rain jacket").intent == "price"
+
+
+def test_how_many_there_are_is_said_where_only_some_are_shown():
+    shop = SQLiteShop()
+    for i in range(7):
+        shop.add_product(
+            Product(f"P{i}", {"en": f"Model{i} Lamp", "zh": f"型号{i}台灯"}, Money(Decimal(10 + i)), "home"),
+            [(None, None, 1)],
+        )
+    a = Assistant(ScriptedNLU({"how much is the lamp": "price", "台灯多少钱": "price"}), shop)
+    assert "7 products fit" in a.reply("ann", "how much is the lamp").text
+    assert "7款" in a.reply("ann", "台灯多少钱").text
 
 
 def test_one_of_the_recommendations_is_meant(demo):

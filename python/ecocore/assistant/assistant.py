@@ -195,11 +195,15 @@ class Assistant:
             state.language = detect(text, state.language)
             parse = self.nlu.parse(text)
             today = self._today()
-            any_kind = self._policy.of_products(parse.intent) or (
-                state.frame is not None and state.frame.awaiting == "product"
+            awaiting, known = (state.frame.awaiting, state.frame.slots) if state.frame else (None, {})
+            values = self._finder.find(
+                text,
+                today,
+                parse.slots,
+                any_kind=self._policy.about_goods(parse.intent) or awaiting == "product",
+                any_number=awaiting == "order_id" or (awaiting == "confirm" and "order_id" in known),
             )
-            values = self._finder.find(text, today, parse.slots, any_kind=any_kind)
-            if (meant := pointed_at(text, state.offered)) and all(
+            if (meant := pointed_at(text, state.offered, self._policy.price_of)) and all(
                 v.slot != meant.slot or v.value == () or _among(meant, v) for v in values
             ):
                 bound = next((v.bound for v in values if v.slot == meant.slot), "")  # "like the second jacket"
@@ -262,7 +266,7 @@ class Assistant:
         changed = correction(turn.text, turn.values, frame)
         if changed is None and frame.awaiting and frame.awaiting != "confirm":
             changed = self._filled(turn, frame)
-        if changed is None and follow_up(turn.text, turn.values, frame):
+        if changed is None and follow_up(turn.text, turn.values):
             takes = self._policy.takes(frame.intent) - self._elsewhere(turn, frame)
             changed = {v.slot: v.value for v in turn.values if v.slot in takes} or None
             if (
@@ -310,8 +314,11 @@ class Assistant:
         if "order_id" in wanted and not self._elsewhere(turn, frame):
             wanted.append("product")  # an order can be named by what is in it
         hits = {slot: found[slot] for slot in wanted if found.get(slot)}
-        if elsewhere and "product" in hits and not _certain(hits["product"]):
-            return None  # "recommend me some shoes" does not say which of the shoes
+        if elsewhere and "product" in hits:
+            # "recommend me some shoes" does not say which of the shoes, "is the tent in stock" asks something else.
+            asks = "product" in self._policy.takes(turn.intent) and not follow_up(turn.text, turn.values)
+            if asks or not _certain(hits["product"]):
+                return None
         if hits and not (elsewhere and self._policy.intents.get(turn.intent, {}).get("action") == "request"):
             return hits
         if "address" in wanted and not elsewhere and len(turn.text) >= 4 and yes_or_no(turn.text) is None:

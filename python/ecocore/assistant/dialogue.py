@@ -8,6 +8,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from .values import Value, without
@@ -119,8 +120,9 @@ _CONCERN = re.compile(  # such a sentence tells of a mistake of the shop, it doe
 )
 _FILLER = re.compile(
     r"\b(?:and|or|in|what|about|how|the|a|an|size|colour|color|please|pls|then|ok|okay|with|for|do|you|have|is|it|there|"
-    r"i|mean|meant|actually|sorry|rather|instead|make|that|change|to|should|be|wrong|not|no|one|order|number|my|its|it's)\b"
-    r"|那个?|呢|的|吗|嘛|码|号|色|有|要|换|不是|不要|而是|不对|错了|我是说|我说的是|应该是|改成|说错了?|订单|单|是|就|，|还"
+    r"i|mean|meant|actually|sorry|rather|instead|make|that|change|to|should|be|wrong|not|no|one|order|number|my|its|it's|"
+    r"under|below|less|than|more|over|above|up|at|most|least|max|maximum|within|only|just|cheaper)\b"
+    r"|不超过|不到|低于|高于|超过|以内|以下|以上|左右|之内|最多|至少|预算|大概|那个?|呢|的|吗|嘛|码|号|色|有|要|换|不是|不要|而是|不对|错了|我是说|我说的是|应该是|改成|说错了?|订单|单|是|就|，|还"
 )
 
 
@@ -132,17 +134,35 @@ _PLACE = re.compile(
     r"|第([一二三四五])[个款件单种]|最后一?[个款件单]"
 )
 
+_BY_PRICE = re.compile(
+    r"\bthe (?:(?P<least>cheape(?:st|r)|least expensive)|(?:most expensive|priciest|dearest|more expensive))"
+    r"(?: ones?\b(?! you| in| that)| of (?:them|these|those|the \w+)\b|(?= *[,.;!?]*$))"
+    r"|(?:(?P<least2>最?便宜)|最?贵)的?那?一?[个款件双](?!多少)|最(?:(?P<least3>便宜)|贵)的(?=[，。！？,.!?]*$)"
+)
 
-def pointed_at(text: str, offered: tuple[str, tuple[str, ...]]) -> Value | None:
-    """The entry of the list last shown that "the second one" or "第二个" means; None if nothing points at one."""
+
+def pointed_at(text: str, offered: tuple[str, tuple[str, ...]], price: Callable[[str], Decimal | None]) -> Value | None:
+    """The entry of the list last shown that "the second one", "第二个" or "the cheapest" means; None if nothing points
+    at one. ``price``: of a product."""
     slot, shown = offered
-    m = _PLACE.search(text.lower())
-    if m is None or not shown:
+    if not shown:
         return None
-    place = _PLACES[next((g for g in m.groups() if g), "last")]
-    if place >= len(shown):
+    lower = text.lower()
+    if m := _PLACE.search(lower):
+        place = _PLACES[next((g for g in m.groups() if g), "last")]
+        if place >= len(shown):
+            return None
+        meant = shown[place]
+    elif slot == "product" and (m := _BY_PRICE.search(lower)):
+        prices = {p: found for p in shown if (found := price(p)) is not None}
+        if not prices:
+            return None
+        meant = (min if m["least"] or m["least2"] or m["least3"] else max)(prices, key=prices.__getitem__)
+        if list(prices.values()).count(prices[meant]) > 1:
+            return None  # two of them cost the same
+    else:
         return None
-    return Value(slot, (shown[place],) if slot == "product" else shown[place], m.start(), m.end())
+    return Value(slot, (meant,) if slot == "product" else meant, m.start(), m.end())
 
 
 def correction(text: str, values: Sequence[Value], frame: Frame) -> dict[str, Any] | None:
@@ -167,7 +187,7 @@ def correction(text: str, values: Sequence[Value], frame: Frame) -> dict[str, An
     return changed if _rest(text, values) <= 12 else None
 
 
-def follow_up(text: str, values: Sequence[Value], frame: Frame) -> bool:
+def follow_up(text: str, values: Sequence[Value]) -> bool:
     """Whether a sentence only brings other values for the same concern: "and in blue?", "L呢"."""
     return bool(values) and not any(v.negated for v in values) and _rest(text, values) <= 2
 

@@ -15,6 +15,7 @@ from ..errors import FormatError
 from .dialogue import Frame, State
 from .kinds import Kind, KindIndex
 from .names import NameIndex
+from .order_ids import ending_so
 from .protocols import Backend, Localised, Money, Order, Product, Recommender
 from .templates import Fact, written_date
 
@@ -46,7 +47,7 @@ _TAKES: Mapping[str, frozenset[str]] = {
 }  # fmt: skip
 """The slots that an action can use: what a short sentence may bring to it."""
 _OF_ONE = frozenset({"stock", "price", "product_info", "size_advice"})
-_OF_PRODUCTS = frozenset({"stock", "price", "product_info", "recommend"})
+_ABOUT_GOODS = frozenset({"stock", "price", "product_info", "recommend", "request", "order_status", "refund_status"})
 
 
 class Catalogue:
@@ -110,13 +111,18 @@ class Policy:
         """The slots that an intent can use."""
         return _TAKES.get(self.intents[intent]["action"], frozenset())
 
-    def of_products(self, intent: str) -> bool:
-        """Whether an intent is about products for sale: where a word for a kind of product means that kind."""
-        return intent in self.intents and self.intents[intent]["action"] in _OF_PRODUCTS
+    def about_goods(self, intent: str) -> bool:
+        """Whether an intent is about products, for sale or bought: a word for a kind of product means that kind."""
+        return intent in self.intents and self.intents[intent]["action"] in _ABOUT_GOODS
 
     def about_one(self, intent: str) -> bool:
         """Whether an intent is about one product, which may be the one that was last spoken of."""
         return intent in self.intents and self.intents[intent]["action"] in _OF_ONE
+
+    def price_of(self, product: str) -> Decimal | None:
+        """The price of a product of the catalogue, as it was when the catalogue was read."""
+        found = self.catalogue.by_id.get(product)
+        return found.price.amount if found is not None else None
 
     def name(self, intent: str) -> Localised:
         """The intent in the customer's words."""
@@ -147,7 +153,7 @@ class Policy:
     def _order_of(self, user: str, frame: Frame, state: State, fits: Callable[[Order], bool]) -> Order | Draft:
         """The order that is meant: the one named, or the only one that fits; else a question for it."""
         if asked := frame.slots.get("order_id"):
-            order = self._backend.order(user, asked)
+            order = self._backend.order(user, asked) or ending_so(asked, self._backend.orders(user, _SEARCHED))
             if order is not None:
                 return order
             del frame.slots["order_id"]
@@ -157,8 +163,13 @@ class Policy:
         orders = list(self._backend.orders(user, _SEARCHED))
         if not orders:
             return Draft("order.none")
-        named = frame.slots.get("product") or ()  # "where is my tent", "the hair dryer"
-        orders = [o for o in orders if any(line.product.id in named for line in o.lines)] or orders
+        named: tuple[str, ...] | None = frame.slots.get("product")  # "where is my tent", "the hair dryer"
+        if named is not None:
+            having = [o for o in orders if any(line.product.id in named for line in o.lines)]
+            if not having and not isinstance(named, Kind):  # another order is not meant, even if it is the only one
+                del frame.slots["product"]
+                return Draft("order.no_product", {"orders": self._order_lines(orders[:_ORDERS])}, "order_id")
+            orders = having or orders
         fitting = [order for order in orders if fits(order)]
         if len(fitting) == 1 or len(orders) == 1:
             return (fitting or orders)[0]
@@ -271,8 +282,11 @@ class Policy:
             return Draft("product.not_found", {}, "product")
         named = [p for p in (self._backend.product(i) for i in (ids or ())[:_ORDERS]) if p is not None]
         if named and ids is not None and (len(ids) > 1 or isinstance(ids, Kind)):
-            facts = {"products": Fact("catalogue", "names", [self._view(p) for p in named])}
-            return Draft("ask.which_product", facts, "product")
+            facts = {
+                "products": Fact("catalogue", "names", [self._view(p) for p in named]),
+                "count": Fact("catalogue", "count", len(ids)),
+            }
+            return Draft("ask.which_product" if len(ids) <= _ORDERS else "ask.which_of_many", facts, "product")
         return Draft("ask.product", {}, "product")
 
     def _price(self, user: str, frame: Frame, state: State) -> Draft:

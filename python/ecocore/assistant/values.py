@@ -17,6 +17,7 @@ from .evidence import chinese_number
 from .kinds import KindIndex
 from .language import fold, narrow
 from .names import Match, NameIndex
+from .order_ids import OrderIds
 from .protocols import Slot
 
 __all__ = ["Value", "ValueFinder"]
@@ -71,7 +72,8 @@ _CURRENCIES = {
 }  # fmt: skip
 """What names a currency. ¥, 元 and 块 name the shop's own."""
 _POINTING = re.compile(
-    r"\b(?:it|this|that|these|those|one|ones|item|product|thing|stuff|something|anything)\b|[这那哪]|东西|商品|产品"
+    r"\b(?:it|this|that|these|those|one|ones|item|product|thing|stuff|something|anything|order|parcel|package|delivery)\b"
+    r"|[这那哪]|东西|商品|产品|订单|包裹|快递|快件"
 )
 _LIKE_BEFORE = re.compile(  # not "I'd like the hoodie"
     r"(?:(?<!\bwould )(?<!['’]d )\blike|\bsimilar to|\bsuch as|\b(?:go|goes|pairs?) (?:well )?with|\bmatch(?:es|ing)?"
@@ -81,8 +83,19 @@ _LIKE_AFTER = re.compile(r"^[^,.!?，。！？]{0,4}(?:类似|差不多|相似|�
 _RECALLING = re.compile(r"\b(?:it|its|they|them)\b|它")  # "does it come with a bag": spoken of is what it was before
 _LETTER_SIZE = re.compile(r"(?<![A-Za-z0-9'’&.-])(XXL|2XL|XL|XS|S|M|L)(?![A-Za-z0-9'’&-])")
 _LOWER_SIZE = re.compile(r"\bsize\s+(xxl|2xl|xl|xs|s|m|l)\b|^(?:in\s+)?(xxl|2xl|xl|xs|s|m|l)[.!?]?$")
-_NUMBER_SIZE = re.compile(r"\bsize\s+(3[5-9]|4[0-9])\b|(?<!\d)(3[5-9]|4[0-9])\s?[码号]|^(3[5-9]|4[0-9])[.!?]?$")
+_NUMBER_SIZE = re.compile(
+    r"\bsize\s+(3[5-9]|4[0-9])\b|(?<!\d)(3[5-9]|4[0-9])\s?[码号]|^(3[5-9]|4[0-9])[.!?]?$"
+    r"|\bin (?:an? )?(3[5-9]|4[0-9])(?=\s*(?:$|[,;!?]|\.(?!\d)|please|pls|too\b|and\b|or\b|available))"
+)
 _WORD_SIZE = re.compile(r"\b(extra small|extra large|small|medium|large)\b|(加小号|加大号|特大号|小号|中号|大号)")
+_DEGREE = re.compile(
+    r"\b(?:too|bit|little|very|so|quite|rather|pretty|way|really|slightly|far|runs?|fits?|looks?|feels?)\s+$"
+)
+_UNFIT_AFTER = re.compile(  # "the M is too tight", "M码太大了": the size that is not wanted
+    r"^(?:\s+(?:one|size|pair))?\s*(?:is|are|was|were|'s|turned out|feels?|fits?|runs?)\s+(?:\w+\s+){0,2}"
+    r"(?:too|small|large|big|tight|loose|long|short|wide|narrow)\b"
+    r"|^\s?[码号]?(?:的|穿着|穿|有点|偏|觉得|实在)*(?:太|偏|有点|不合)"
+)
 _SIZE_WORDS = {
     "extra small": "XS", "small": "S", "medium": "M", "large": "L", "extra large": "XL",
     "加小号": "XS", "小号": "S", "中号": "M", "大号": "L", "加大号": "XL", "特大号": "XXL",
@@ -139,8 +152,7 @@ class ValueFinder:
         kinds: KindIndex | None = None,
     ) -> None:
         self.names, self.kinds = names, kinds
-        loose = order_id.replace(r"\d", r"[\s-]?\d", 1)
-        self._order_id = re.compile(rf"(?<![A-Za-z0-9])#?({loose})(?![A-Za-z0-9])", re.IGNORECASE)
+        self._order_ids = OrderIds(order_id)
         self._colours: dict[str, str] = {}
         for canonical, by_language in slots["colour"]["values"].items():
             for words in by_language.values():
@@ -152,9 +164,18 @@ class ValueFinder:
             "|".join(rf"\b{re.escape(c)}\b" if c.isascii() else re.escape(c) for c in choices), re.IGNORECASE
         )
 
-    def find(self, text: str, today: dt.date, parsed: Iterable[Slot] = (), *, any_kind: bool = False) -> list[Value]:
+    def find(
+        self,
+        text: str,
+        today: dt.date,
+        parsed: Iterable[Slot] = (),
+        *,
+        any_kind: bool = False,
+        any_number: bool = False,
+    ) -> list[Value]:
         """The values in a cleaned text, by place. ``parsed``: the slots of the NLU. ``any_kind``: where no product is
-        found otherwise, a word of the text that names a kind of product is one: of a text that asks for products."""
+        found otherwise, a word of the text that names a kind of product is one: of a text that asks for products.
+        ``any_number``: a long number is an order id: of an answer to "which order"."""
         taken: list[tuple[int, int]] = []
         found: list[Value] = []
 
@@ -163,15 +184,21 @@ class ValueFinder:
                 return
             taken.append((start, end))
             before = text[max(0, start - _LOOK_BACK) : start].casefold()
-            found.append(Value(slot, value, start, end, bound, bool(_NEGATION.search(before)), currency))
+            negated = bool(_NEGATION.search(before)) or (
+                slot == "size" and bool(_UNFIT_AFTER.match(lower[end : end + _LOOK_BACK]))
+            )
+            found.append(Value(slot, value, start, end, bound, negated, currency))
 
         text = narrow(text)
         parsed = tuple(parsed)
         lower = text.lower() if len(text.lower()) == len(text) else text  # same places, or leave it
-        for m in self._order_id.finditer(text):
-            add("order_id", re.sub(r"[\s#-]", "", m[0]).upper(), *m.span())
+        for order_id, start, end in self._order_ids.written(text):
+            add("order_id", order_id, start, end)
         for m in _PHONE.finditer(text):
             add("phone", m[0], *m.span())
+        if all(v.slot != "order_id" for v in found):
+            for order_id, start, end in self._order_ids.said(text, parsed, any_number):
+                add("order_id", order_id, start, end)
         for slot in parsed:  # before dates and sizes: 27号 in a street's address is a house
             if slot.name == "address":
                 add("address", slot.value, slot.start, slot.end)
@@ -191,6 +218,8 @@ class ValueFinder:
             for m in pattern.finditer(text if pattern is _LETTER_SIZE else lower):
                 word = next(g for g in m.groups() if g)
                 start = m.start(m.lastindex or 0)
+                if _DEGREE.search(lower[max(0, start - _LOOK_BACK) : start]):
+                    continue  # "it is too small" is no size
                 size = _SIZE_WORDS.get(word, word.upper())
                 add("size", "XXL" if size == "2XL" else size, start, start + len(word))
         for m in self._colour.finditer(lower):
