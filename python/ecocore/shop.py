@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from . import storage
 from .als import AlternatingLeastSquares
@@ -156,20 +157,19 @@ class Shop:
         row = self.history.users.code(user, "user") if user in self.history.users else None
         if row is None or self.history.indptr[row] == self.history.indptr[row + 1]:
             popular = self._popularity.recommend(0, filter_already_liked_items=False, **limits)
-            return [Recommendation(self.product(i), s, "popularity") for i, s in _found(*popular)]
+            return [Recommendation(product, s, "popularity") for product, s in self._named(*popular)]
         own = self.history.rows(row)
         ids, scores = self.model.recommend(row, own, filter_already_liked_items=not repeat, **limits)
-        best = _found(ids, scores)
-        return [
-            Recommendation(self.product(i), s, "history", why)
-            for (i, s), why in zip(best, self._because(own, [i for i, _ in best], reasons), strict=True)
-        ]
+        why = self._because(own, [int(i) for i in ids if i >= 0], reasons)
+        best = self._named(ids, scores)
+        return [Recommendation(product, s, "history", w) for (product, s), w in zip(best, why, strict=True)]
 
     def similar(self, item: Id, k: int = 10) -> list[tuple[Product, float]]:
         """The ``k`` products most like this one, with their cosine similarity; itself left out."""
         code = self.history.items.code(item, "item")
         ids, scores = self.model.similar_items(code, N=min(as_count(k, "k") + 1, self.history.shape[1]))
-        return [(self.product(i), s) for i, s in _found(ids, scores) if i != code][:k]
+        others = ids != code
+        return self._named(ids[others], scores[others])[:k]
 
     def with_items(self, ids: Any, features: Any, catalogue: Catalogue | None = None) -> Shop:
         """A shop that also has new products, which nobody has bought yet; this one stays as it is.
@@ -205,21 +205,31 @@ class Shop:
 
     def product(self, code: int) -> Product:
         """What is known of the item with this code."""
-        item = self.history.items[code]
-        if self.catalogue is None:
-            return Product(item)
-        facts = {name: column[code] for name, column in self.catalogue.columns.items()}
-        price = facts.get("price")
-        return Product(
-            item,
-            facts.get("name"),
-            facts.get("category"),
-            None if price is None or np.isnan(price) else float(price),
+        return self.products([code])[0]
+
+    def products(self, codes: Sequence[int] | npt.NDArray[np.integer[Any]]) -> list[Product]:
+        """What is known of the items with these codes."""
+        codes = np.asarray(codes, np.int64)
+        ids: list[Id] = self.history.items[codes].tolist()
+        columns = self.catalogue.columns if self.catalogue is not None else {}
+        nothing = [None] * len(ids)
+        names, categories, prices = (
+            columns[column][codes].tolist() if column in columns else nothing
+            for column in ("name", "category", "price")
         )
+        return [
+            Product(item, name, category, None if price is None or price != price else price)  # NaN: unknown
+            for item, name, category, price in zip(ids, names, categories, prices, strict=True)
+        ]
 
     @cached_property
     def _popularity(self) -> Popularity:
         return Popularity().fit(self.history)
+
+    def _named(self, ids: npt.NDArray[Any], scores: npt.NDArray[Any]) -> list[tuple[Product, float]]:
+        """Products and scores, without the -1 that stands where there are no more."""
+        found = ids >= 0
+        return list(zip(self.products(ids[found]), scores[found].tolist(), strict=True))
 
     def _because(self, own: Csr, items: list[int], reasons: int) -> list[tuple[tuple[Product, float], ...]]:
         """For each item, what of the user's history speaks for it most."""
@@ -227,7 +237,8 @@ class Shop:
             return [()] * len(items)
         ids, shares = self.model.contributions(own, items)
         best = np.argsort(-shares, axis=1, kind="stable")[:, :reasons]
-        products = {int(i): self.product(int(i)) for i in np.unique(ids[best])}
+        named = np.unique(ids[best])
+        products = dict(zip(named.tolist(), self.products(named), strict=True))
         return [
             tuple((products[int(ids[at])], float(row[at])) for at in top if row[at] > 0)
             for top, row in zip(best, shares, strict=True)
@@ -253,8 +264,3 @@ class Shop:
         except KeyError as e:
             raise FormatError(f"{os.fspath(path)}: the manifest has no {e.args[0]!r}; save the shop again") from None
         return cls(model, history, catalogue)
-
-
-def _found(ids: Any, scores: Any) -> list[tuple[int, float]]:
-    """Items and scores without the -1 that stands where there are no more."""
-    return [(int(i), float(s)) for i, s in zip(ids, scores, strict=True) if i >= 0]

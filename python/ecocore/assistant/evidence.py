@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from .names import NameIndex
@@ -31,6 +32,9 @@ class Evidence:
     key: str
     value: Any
 
+
+_LASTING = frozenset({"catalogue", "faq", "policy", "recommendations"})
+"""Sources whose texts come again and again, and hold nothing of a customer's: what is in them is read once."""
 
 Fact = tuple[str, Any]
 """(kind, value): ("number", Decimal), ("money", (Decimal, currency)), ("date", (year or None, month, day)),
@@ -75,8 +79,11 @@ _DIGIT_ZH = "一二两三四五六七八九"
 _WORD = "|".join(_WORDS)
 _SCALE = r"\s?(?:hundred|thousand|million)\b|k\b|\s?[百千万亿]"
 _WEEKDAYS = "monday|tuesday|wednesday|thursday|friday|saturday|sunday"
+_STARTS = rf"[\da-z¥$€£{_DIGIT_ZH}十百千万半零〇前昨明后周星礼]"  # what a fact can begin with
 _PATTERN = re.compile(
     rf"""
+    (?={_STARTS})(?:(?![a-z])|(?<![a-z]))  # most places are ruled out here; no fact begins within a word
+    (?:
     (?P<date> \d{{4}}-\d{{1,2}}-\d{{1,2}}(?!\d) | \d{{4}}年\d{{1,2}}月\d{{1,2}}[日号] | \d{{1,2}}月\d{{1,2}}[日号]
        | (?<!\d)\d{{1,2}}\s{_MONTH}(?:,?\s\d{{4}})?(?!\w) | (?<![a-z]){_MONTH}\s\d{{1,2}}(?!\d)(?:,\s\d{{4}})? )
   | (?P<day> \b(?:{_WEEKDAYS}|tomorrow|yesterday)s?\b | [前昨明后]天 | (?:周|星期|礼拜)[一二三四五六日天] )
@@ -94,15 +101,17 @@ _PATTERN = re.compile(
        | (?<![a-z])(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:[\s-](?:{_WORD}))?(?![a-z])
        | (?<![a-z])(?:three|four|five|six|seven|eight|nine|ten|eleven|twelve|[a-z]{{3,5}}teen)(?![a-z])
        | (?<![a-z])(?:{_WORD})(?=\s+{_UNITS_EN}(?![a-z])) )
+    )
     """,
     re.VERBOSE,
 )
+_SCALED = re.compile(rf"\d\s?({'|'.join(_TIMES)})")
 _FORMAL = str.maketrans("壹贰叁肆伍陆柒捌玖拾佰仟萬億兩貳參陸", "一二三四五六七八九十百千万亿两二三六")
 
 
 def _number(text: str) -> Decimal:
     plain = re.sub(r"[^\d.]", "", text).strip(".")
-    times = next((n for word, n in _TIMES.items() if re.search(rf"\d\s?{word}", text)), 1)
+    times = _TIMES[m[1]] if (m := _SCALED.search(text)) else 1
     return (Decimal(plain) * times).normalize()
 
 
@@ -147,7 +156,7 @@ def chinese_number(text: str) -> int:
 
 def facts(text: str, names: NameIndex | None = None) -> Iterator[Fact]:
     """The facts in a text, left to right; product names, where an index of them is given, last."""
-    plain = unicodedata.normalize("NFKC", text).casefold().translate(_FORMAL)
+    plain = _plain(text)
     for m in _PATTERN.finditer(plain):
         kind, found = m.lastgroup, m.group()
         if kind == "date":
@@ -171,6 +180,13 @@ def facts(text: str, names: NameIndex | None = None) -> Iterator[Fact]:
             yield "name", match.name
 
 
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold().translate(_FORMAL)
+
+
+_kept_facts = lru_cache(maxsize=4096)(lambda text: tuple(facts(text)))
+
+
 def _date(text: str) -> tuple[int | None, int, int]:
     numbers = [int(n) for n in re.findall(r"\d+", text)]
     month = next((i for i, m in enumerate(_MONTHS, 1) if m in text), None)
@@ -180,7 +196,7 @@ def _date(text: str) -> tuple[int | None, int, int]:
     return (numbers[0], numbers[1], numbers[2]) if len(numbers) == 3 else (None, numbers[0], numbers[1])
 
 
-def _backed_by(value: Any, names: NameIndex | None) -> Iterator[Fact]:
+def _backed_by(value: Any, names: NameIndex | None, lasting: bool) -> Iterator[Fact]:
     if isinstance(value, Money):
         currency = value.currency.casefold()
         yield "money", (value.amount.normalize(), _CURRENCIES.get(currency, currency))
@@ -190,14 +206,18 @@ def _backed_by(value: Any, names: NameIndex | None) -> Iterator[Fact]:
     elif isinstance(value, (int, Decimal)) and not isinstance(value, bool):
         yield "number", Decimal(value).normalize()
     elif isinstance(value, str):
-        yield from facts(value, names)
-        yield "code", unicodedata.normalize("NFKC", value).casefold().translate(_FORMAL)
+        plain = _plain(value)
+        yield "code", plain
+        yield from _kept_facts(value) if lasting else facts(value)
+        if names is not None:
+            for match in names.find(plain):
+                yield "name", match.name
     elif isinstance(value, Mapping):
         for part in value.values():
-            yield from _backed_by(part, names)
+            yield from _backed_by(part, names, lasting)
     elif isinstance(value, Iterable):
         for part in value:
-            yield from _backed_by(part, names)
+            yield from _backed_by(part, names, lasting)
 
 
 def unbacked(text: str, evidence: Iterable[Evidence], names: NameIndex | None = None) -> list[Fact]:
@@ -206,5 +226,10 @@ def unbacked(text: str, evidence: Iterable[Evidence], names: NameIndex | None = 
     A sum of money is backed by a sum of money only, a date by a date: the number of pieces in stock does not back a
     price that happens to be the same figure.
     """
-    known = {fact for e in evidence for fact in _backed_by(e.value, names)}
-    return [fact for fact in facts(text, names) if fact not in known]
+    stated = list(facts(text, names))
+    open_ = set(stated)
+    for e in evidence:
+        if not open_:
+            break
+        open_.difference_update(_backed_by(e.value, names, e.source in _LASTING))
+    return [fact for fact in stated if fact in open_]

@@ -14,6 +14,7 @@ MAX_CHARACTERS = 2000
 """Longer texts are cut here before anything looks at them, so that the time per reply is bounded."""
 
 _CJK = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+_FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
 _LATIN_WORD = re.compile(r"(?<![A-Za-z0-9])[A-Za-z\u00c0-\u024f]{2,}(?![0-9])")
 
 
@@ -59,7 +60,9 @@ def fold(text: str) -> str:
 def narrow(text: str) -> str:
     """The text with full-width and other forms of letters and digits as plain ones, one character for one, so that
     places in it stay places in the text."""
-    return text if text.isascii() else "".join(map(_narrow, text))
+    if text.isascii() or (unicodedata.is_normalized("NFKC", text) and not _FOREIGN_DIGIT.search(text)):
+        return text
+    return "".join(map(_narrow, text))
 
 
 def _narrow(c: str) -> str:

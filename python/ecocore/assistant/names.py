@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import ItemsView, Iterable
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from .language import fold
 
 __all__ = ["Match", "NameIndex"]
 
+_START = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]|[^\sA-Za-z0-9]")  # a name starts anywhere but within a word
 _KEY = 2  # names are looked up by their first two characters; no product has a shorter name
 
 
@@ -49,20 +51,16 @@ class NameIndex:
         """The names in a text that ``fold`` was applied to, from left to right, without overlap. An English name ends
         where a word ends, a plural s allowed."""
         found: list[Match] = []
-        at = 0
-        while at < len(folded) - 1:
-            match = self._at(folded, at)
-            if match is None:
-                at += 1
-            else:
+        end = 0
+        for start in _START.finditer(folded):
+            at = start.start()
+            candidates = self._by_start.get(folded[at : at + _KEY]) if at >= end else None
+            if candidates is not None and (match := self._longest(candidates, folded, at)) is not None:
                 found.append(match)
-                at = match.end
+                end = match.end
         return found
 
-    def _at(self, text: str, at: int) -> Match | None:
-        candidates = self._by_start.get(text[at : at + _KEY])
-        if candidates is None or not _starts_word(text, at):
-            return None
+    def _longest(self, candidates: list[str], text: str, at: int) -> Match | None:
         for name in candidates:
             if not text.startswith(name, at):
                 continue
@@ -77,8 +75,3 @@ class NameIndex:
 
 def _is_latin(c: str) -> bool:
     return c.isascii() and c.isalnum()
-
-
-def _starts_word(text: str, at: int) -> bool:
-    """Whether a name can start here: anywhere but within an English word or at a blank."""
-    return not (text[at].isspace() or (at and _is_latin(text[at]) and _is_latin(text[at - 1])))

@@ -17,6 +17,7 @@ _GROUP = re.compile(r"\d+(?: ?[xX])?")
 _CN_MOBILE = re.compile(r"(?:\+?86|0086)?1[3-9]\d{9}")
 # Sums of money and dates are groups of digits too.
 _DATE = re.compile(r"(?:19|20)\d\d[-. /](?:0?[1-9]|1[0-2])[-. /](?:0?[1-9]|[12]\d|3[01])")
+_SHORTEST = 7  # digits of the same
 _LONGEST = 23  # digits of anything that is told apart below, with a country code
 _SPOKEN = str.maketrans("零〇一二三四五六七八九幺两", "0012345678912")
 
@@ -80,6 +81,8 @@ def _likely(run: str, digits: str) -> str | None:
 def _numbers(plain: str, certain_only: bool = False) -> Iterator[tuple[int, int, str]]:
     """Personal numbers in a text: in each chain of groups of digits the longest stretches that are one."""
     for m in _DIGITS.finditer(plain):
+        if sum(map(str.isdigit, m.group())) < _SHORTEST:
+            continue
         groups = [(m.start() + g.start(), m.start() + g.end()) for g in _GROUP.finditer(m.group())]
         # Letters before or after make it a code (an order, a parcel), unless its own form says otherwise.
         joined_before = m.start() > 0 and _is_latin(plain[m.start() - 1])

@@ -9,6 +9,7 @@ import random
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -138,11 +139,7 @@ class SQLiteShop:
         return Money(Decimal(amount), self._currency)
 
     def _product(self, row: tuple[Any, ...]) -> Product:
-        id_, name, price, category, about, sizes, colours, also = row
-        return Product(
-            id_, json.loads(name), self._money(price), category, json.loads(about),
-            tuple(json.loads(sizes)), tuple(json.loads(colours)), tuple(json.loads(also)),
-        )  # fmt: skip
+        return _product(row, self._currency)
 
     def _order(self, row: tuple[Any, ...]) -> Order:
         id_, _, status, placed, due, total, carrier, tracking, delivered, r_status, r_amount, r_on = row
@@ -163,6 +160,15 @@ class SQLiteShop:
 # ---- the demo --------------------------------------------------------------------------------------------------------
 DEMO_USERS = ("ana", "bo", "chen", "dana", "eli", "fang", "gita", "hugo")
 """Customers of the demo shop; ``chen`` is whom ``ecocore chat`` speaks for."""
+
+
+@lru_cache(maxsize=4096)  # by all that the row says: reading JSON takes longer than fetching the row
+def _product(row: tuple[Any, ...], currency: str) -> Product:
+    id_, name, price, category, about, sizes, colours, also = row
+    return Product(
+        id_, json.loads(name), Money(Decimal(price), currency), category, json.loads(about),
+        tuple(json.loads(sizes)), tuple(json.loads(colours)), tuple(json.loads(also)),
+    )  # fmt: skip
 
 
 def demo_shop(path: str | Path = ":memory:", *, today: dt.date | None = None, seed: int = 7) -> SQLiteShop:

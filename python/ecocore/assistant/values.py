@@ -159,9 +159,18 @@ class ValueFinder:
                 for word in words:
                     # A single character (黑) is a colour only where it is used as one: 黑的, 黑色.
                     self._colours.update({word + "的": canonical} if len(word) == 1 else {word: canonical})
-        choices = sorted(self._colours, key=len, reverse=True)
+        words = sorted(self._colours, key=len, reverse=True)
+        latin, other = [w for w in words if w.isascii()], [w for w in words if not w.isascii()]
+        # Most places are ruled out by one character, not by every word.
         self._colour = re.compile(
-            "|".join(rf"\b{re.escape(c)}\b" if c.isascii() else re.escape(c) for c in choices), re.IGNORECASE
+            "|".join(
+                rf"{border}(?=[{''.join(sorted({re.escape(w[0]) for w in group}))}])"
+                rf"(?:{'|'.join(map(re.escape, group))}){border}"
+                for border, group in ((r"\b", latin), ("", other))
+                if group
+            )
+            or "(?!)",
+            re.IGNORECASE,
         )
 
     def find(
