@@ -22,6 +22,27 @@ from ecocore.train import Example, nlu
 from ecocore.train.nlu_calibration import auroc
 from ecocore.train.nlu_report import evaluate_nlu
 
+GIVEN_UP = 0.014  # of the validation accuracy, for turning away: from 94.4 to 93.0 on CLINC150
+
+
+def rejecting(
+    val: tuple[np.ndarray, np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> tuple[float, float]:
+    """(accepted accuracy, out-of-scope recall) on test at one threshold: the highest at which no more than GIVEN_UP of
+    the accuracy on validation is lost. Both parts are (score, right, in scope)."""
+    score, right, inside = val
+    least = right[inside].mean() - GIVEN_UP
+    order = np.sort(score[inside])
+    fits = [t for t in order if (right & (score >= t))[inside].mean() >= least]
+    kept = test[0] >= max(fits)
+    return float((test[1] & kept)[test[2]].mean()), float((~kept)[~test[2]].mean())
+
+
+def scores_of(model: NLU, part: list[Example]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    parses = model.parse_many([e.text for e in part])
+    right = np.array([p.intents[0][0] in e.intents for p, e in zip(parses, part, strict=True)])
+    return np.array([p.in_scope for p in parses]), right, np.array([bool(e.intents) for e in part])
+
 
 def svm(train: list[Example], val: list[Example] | None, test: list[Example]) -> dict[str, Any] | None:
     """TF-IDF of words 1-2 and characters 2-5, linear SVM; rejection by a threshold on the largest margin, at the 2 %
@@ -52,9 +73,10 @@ def svm(train: list[Example], val: list[Example] | None, test: list[Example]) ->
     margin, right, scope = scores(test)
     out: dict[str, Any] = {"seconds": seconds, "intent_accuracy": right[scope].mean()}
     if val is not None and not scope.all():
-        held, _, held_scope = scores(val)
+        held, _, held_scope = valid = scores(val)
         kept = margin >= np.quantile(held[held_scope], 0.02)
         out |= {
+            "rejecting": rejecting(valid, (margin, right, scope)),
             "accepted_accuracy": (right & kept)[scope].mean(),
             "out_of_scope_recall": (~kept)[~scope].mean(),
             "auroc": auroc(margin[scope], margin[~scope]),
@@ -124,12 +146,23 @@ def judge(
             scores["slot_f1"] = conll_f1(model, test)
         size = sum(f.stat().st_size for f in out.iterdir()) / 1e6
         print(line(f"{name} ecocore, {size:.1f} MB", scores, report.card["seconds"]), flush=True)
+        if val is not None and not all(e.intents for e in val) and not all(e.intents for e in test):
+            print_rejecting(rejecting(scores_of(model, val), scores_of(model, test)))
         for wrong, right, n in scores["confusions"][:3]:
             print(f"    {n} x {right} taken for {wrong}")
     peer = svm(data["train"], val, test)
     if peer:
         print(line(f"{name} TF-IDF linear SVM", peer, peer["seconds"]), flush=True)
+        if "rejecting" in peer:
+            print_rejecting(peer["rejecting"])
     return scores, peer, len(test)
+
+
+def print_rejecting(found: tuple[float, float]) -> None:
+    print(
+        f"    giving up {100 * GIVEN_UP:.1f} points on validation: accepted {100 * found[0]:.2f},"
+        f" out-of-scope recall {100 * found[1]:.2f}"
+    )
 
 
 if __name__ == "__main__":
