@@ -7,6 +7,7 @@
 #include "ecocore/intent.hpp"
 #include "ecocore/parallel.hpp"
 #include "ecocore/tagger.hpp"
+#include "ecocore/tagger_net.hpp"
 
 namespace ecocore::bindings {
 namespace {
@@ -189,6 +190,40 @@ FloatArray token_vectors(const TokenTable& table, const std::vector<const Prepar
   return out;
 }
 
+std::unique_ptr<TaggerNet> tagger_net(const FloatArray& input, const FloatArray& recurrent, const FloatArray& bias,
+                                      const FloatArray& output, const FloatArray& output_bias) {
+  require_ndim(input, 3, "input");
+  require_ndim(recurrent, 3, "recurrent");
+  require_ndim(bias, 2, "bias");
+  require(input.shape(0) == 2 && recurrent.shape(0) == 2 && bias.shape(0) == 2,
+          "input, recurrent, bias: expected two directions");
+  if (bias.shape(1) != recurrent.shape(1))
+    throw InvalidArgument("bias: expected " + std::to_string(recurrent.shape(1)) + " columns, got " +
+                          std::to_string(bias.shape(1)));
+  std::array<DirectionWeights, 2> directions;
+  for (std::size_t d = 0; d < 2; ++d) {
+    const auto half = [&](const FloatArray& a) {
+      return MatrixView<const float>{a.data(static_cast<py::ssize_t>(d)), a.shape(1), a.shape(2)};
+    };
+    directions[d] = {half(input), half(recurrent), bias.data(static_cast<py::ssize_t>(d))};
+  }
+  const auto w = matrix_view(output, "output");
+  require_size(output_bias, w.rows, "output_bias");
+  return std::make_unique<TaggerNet>(directions, w, output_bias.data());
+}
+
+FloatArray net_emissions(const TaggerNet& net, const FloatArray& vectors, int threads) {
+  require_ndim(vectors, 3, "vectors");
+  if (vectors.shape(2) != net.width())
+    throw InvalidArgument("vectors: expected " + std::to_string(net.width()) + " columns, got " +
+                          std::to_string(vectors.shape(2)));
+  FloatArray out({vectors.shape(0), vectors.shape(1), static_cast<py::ssize_t>(net.tags())});
+  float* to = out.mutable_data();
+  py::gil_scoped_release release;
+  net.emissions(vectors.shape(0), vectors.shape(1), vectors.data(), to, threads);
+  return out;
+}
+
 // For each text, [(slot, first token, token after the last, log probability), ...]
 py::list decode(const FloatArray& emissions) {
   require_ndim(emissions, 3, "emissions");
@@ -339,6 +374,12 @@ void bind_nlu(py::module_& m) {
             return token_vectors(table, texts, spans);
           },
           "texts"_a, "rules"_a);
+  py::class_<TaggerNet>(m, "TaggerNet")
+      .def(py::init(&tagger_net), py::arg("input").noconvert(), py::arg("recurrent").noconvert(),
+           py::arg("bias").noconvert(), py::arg("output").noconvert(), py::arg("output_bias").noconvert())
+      .def_property_readonly("width", &TaggerNet::width)
+      .def_property_readonly("tags", &TaggerNet::tags)
+      .def("emissions", &net_emissions, py::arg("vectors").noconvert(), "num_threads"_a = 0);
   m.def(
       "token_features",
       [](const PreparedText& t, const py::list& rules) {

@@ -33,6 +33,10 @@ struct RecurrentKernels {
   // so all instruction sets give the same bits.
   void (*widen_half)(std::int64_t n, const std::uint16_t* half, float* out);
   void (*widen_codes)(std::int64_t n, const std::int8_t* codes, float scale, float* out);
+
+  // out[i] = tanh(x[i]) and out[i] = e^(x[i] - shift), i < n, as the cells compute them; out may be x.
+  void (*tanh)(std::int64_t n, const float* x, float* out);
+  void (*exp)(std::int64_t n, const float* x, float shift, float* out);
 };
 
 }  // namespace ecocore

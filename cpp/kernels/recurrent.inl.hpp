@@ -125,20 +125,31 @@ constexpr int tile_rows() {
   return (kRegisters - 1) / (Cell::kGates == 1 ? 5 : Cell::kGates + 1);
 }
 
+// Calls f.template operator()<1, left>(block, row) for a `left` below kRows that is known only now.
+template <int kRows, class F>
+void for_rest(std::int64_t blocks, std::int64_t row, std::int64_t left, const F& f) {
+  if constexpr (kRows > 2) {
+    if (left < kRows - 1) return for_rest<kRows - 1>(blocks, row, left, f);
+    for (std::int64_t b = 0; b < blocks; ++b) f.template operator()<1, kRows - 1>(b, row);
+  }
+}
+
 // Calls f.template operator()<blocks, rows>(first block, first row) for the tiles of all rows and blocks. Blocks are
-// the outer loop, so that a block's weights stay in the nearest cache; single rows take several blocks at once instead,
-// for enough independent sums to hide the latency of a multiply-add.
+// the outer loop, so that a block's weights stay in the nearest cache; rows that are left over make a smaller tile, for
+// the weights come from far. A single row takes several blocks at once instead, for enough independent sums to hide the
+// latency of a multiply-add.
 template <class Cell, class F>
 void for_tiles(std::int64_t blocks, std::int64_t rows, const F& f) {
   constexpr int kRows = tile_rows<Cell>();
   constexpr int kWide = Cell::kGates == 1 ? 4 : 1;
   constexpr int kSingle = Cell::kGates == 1 ? 4 : F32::kLanes == 16 ? 4 : 2;
-  const std::int64_t full = rows - rows % kRows;
+  const std::int64_t left = rows % kRows, full = rows - left;
   std::int64_t b = 0;
   for (; full && b + kWide <= blocks; b += kWide)
     for (std::int64_t r = 0; r < full; r += kRows) f.template operator()<kWide, kRows>(b, r);
   for (; full && b < blocks; ++b)
     for (std::int64_t r = 0; r < full; r += kRows) f.template operator()<1, kRows>(b, r);
+  if (left > 1) return for_rest<kRows>(blocks, full, left, f);
   for (std::int64_t r = full; r < rows; ++r) {
     b = 0;
     for (; b + kSingle <= blocks; b += kSingle) f.template operator()<kSingle, 1>(b, r);
@@ -162,31 +173,40 @@ void step(const GatePanels& p, const float* bias, std::int64_t rows, const float
   });
 }
 
-// out[i] = widen(in + i) for a widen() of kLanes numbers at once; the last ones by way of a full vector of copies.
-template <class T, class Widen>
-void widen_all(std::int64_t n, const T* in, float* out, const Widen& widen) {
+// out[i] = f(in + i) for an f() of kLanes numbers at once; the last ones by way of a full vector of copies.
+template <class T, class F>
+void map_all(std::int64_t n, const T* in, float* out, const F& f) {
   std::int64_t i = 0;
-  for (; i + F32::kLanes <= n; i += F32::kLanes) widen(in + i).store(out + i);
+  for (; i + F32::kLanes <= n; i += F32::kLanes) f(in + i).store(out + i);
   const int left = static_cast<int>(n - i);
   T last[F32::kLanes] = {};
   float wide[F32::kLanes];
   for (int j = 0; j < F32::kLanes && j < left; ++j) last[j] = in[i + j];
-  widen(last).store(wide);
+  f(last).store(wide);
   for (int j = 0; j < F32::kLanes && j < left; ++j) out[i + j] = wide[j];
 }
 
 inline void widen_half(std::int64_t n, const std::uint16_t* half, float* out) {
-  widen_all(n, half, out, [](const std::uint16_t* p) { return F32::widen_half(p); });
+  map_all(n, half, out, [](const std::uint16_t* p) { return F32::widen_half(p); });
 }
 
 inline void widen_codes(std::int64_t n, const std::int8_t* codes, float scale, float* out) {
   const F32 s = F32::set1(scale);
-  widen_all(n, codes, out, [s](const std::int8_t* p) { return s * F32::widen_codes(p); });
+  map_all(n, codes, out, [s](const std::int8_t* p) { return s * F32::widen_codes(p); });
+}
+
+inline void tanh_all(std::int64_t n, const float* x, float* out) {
+  map_all(n, x, out, [](const float* p) { return hyperbolic_tangent(F32::load(p)); });
+}
+
+inline void exp_all(std::int64_t n, const float* x, float shift, float* out) {
+  const F32 s = F32::set1(shift);
+  map_all(n, x, out, [s](const float* p) { return exponential(F32::load(p) - s); });
 }
 
 constexpr RecurrentKernels recurrent_kernels() {
-  return {F32::kLanes, &project<Rnn>, &project<Gru>, &project<Lstm>, &step<Rnn>,
-          &step<Gru>,  &step<Lstm>,   &widen_half,   &widen_codes};
+  return {F32::kLanes, &project<Rnn>, &project<Gru>, &project<Lstm>, &step<Rnn>, &step<Gru>,
+          &step<Lstm>, &widen_half,   &widen_codes,  &tanh_all,      &exp_all};
 }
 
 }  // namespace ecocore::ECOCORE_ISA

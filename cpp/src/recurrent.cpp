@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "ecocore/error.hpp"
+#include "gate_panels.hpp"
 #include "kernels/table.hpp"
 #include "number_rows.hpp"
 
@@ -16,48 +17,20 @@ namespace {
 // their states to stay in cache.
 constexpr std::int64_t kBlockRows = 84;  // a multiple of every tile height but AVX2's five
 
-std::int64_t blocks_of(std::int64_t units, int lanes) {
-  return (units + lanes - 1) / lanes;
-}
-
-// [gates * hidden, columns first .. first + depth) into the order of GatePanels.
-std::vector<float> pack(MatrixView<const float> m, std::int64_t first, std::int64_t depth, int gates, int lanes) {
-  const std::int64_t hidden = m.rows / gates, blocks = blocks_of(hidden, lanes);
-  std::vector<float> out(static_cast<std::size_t>(blocks * depth * gates * lanes), 0.0f);
-  for (std::int64_t unit = 0; unit < hidden; ++unit)
-    for (int g = 0; g < gates; ++g) {
-      const float* row = m.row(g * hidden + unit) + first;
-      float* to = out.data() + (unit / lanes) * depth * gates * lanes + g * lanes + unit % lanes;
-      for (std::int64_t k = 0; k < depth; ++k) to[k * gates * lanes] = row[k];
-    }
-  return out;
-}
-
-std::vector<float> pack_bias(const float* bias, std::int64_t hidden, int gates, int lanes) {
-  return pack({bias, gates * hidden, 1}, 0, 1, gates, lanes);
-}
-
 struct Layer {
-  std::vector<float> input, recurrent;  // panels
-  std::vector<float> start;             // the bias that the input's sum starts from
-  std::vector<float> apart;             // GRU: the candidate's recurrent bias
-  std::int64_t depth = 0;               // of the input
+  Panels input, recurrent;
+  Panels start;            // the bias that the input's sum starts from
+  Panels apart;            // GRU: the candidate's recurrent bias
+  std::int64_t depth = 0;  // of the input
 };
 
 struct Table {
   std::int64_t size = 0;
   bool projected = true;
-  NumberRows rows;            // [size, width]: start + W x for the first table, W x for the others; or, not projected,
-                              // [size, depth]: the embedding itself, multiplied on the fly
-  std::vector<float> panels;  // W of this table's columns, where not projected
+  NumberRows rows;  // [size, width]: start + W x for the first table, W x for the others; or, not projected,
+                    // [size, depth]: the embedding itself, multiplied on the fly
+  Panels panels;    // W of this table's columns, where not projected
 };
-
-void require_finite(const float* p, std::int64_t n, const char* what) {
-  for (std::int64_t i = 0; i < n; ++i)
-    if (!(p[i] - p[i] == 0.0f))
-      throw InvalidArgument(std::string(what) +
-                            ": expected finite weights, got NaN or inf; train or export the model again");
-}
 
 }  // namespace
 
@@ -80,14 +53,12 @@ struct RecurrentNet::Impl {
   std::int64_t hidden, padded, width;  // width of a row of pre-activations
   std::vector<Layer> layers;
   std::vector<Table> tables;
-  std::vector<float> query_panels, query_bias;
+  Panels query_panels, query_bias;
   std::int64_t query_size;
   bool query_is_state;
   bool copies_input;  // whether pre-activations are made in scratch memory rather than pointed at
 
-  GatePanels panels(const std::vector<float>& weights, std::int64_t depth) const {
-    return {weights.data(), depth, padded / lanes};
-  }
+  GatePanels panels(const Panels& weights, std::int64_t depth) const { return {weights.data(), depth, padded / lanes}; }
 
   // Scratch of one thread.
   struct Scratch {

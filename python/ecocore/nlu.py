@@ -1,8 +1,8 @@
 """Customer questions to intents and slots: ``NLU.load(path).parse(text)``.
 
 A text is prepared once, natively (normalised with exact offsets, cut into tokens); the intent model reads its hashed
-n-grams, rules and lookup lists find values, and a small recurrent graph on ONNX Runtime tags the rest, told what
-rules and lists found. Everything is scored together; probabilities are calibrated on texts that training held out.
+n-grams, rules and lookup lists find values, and a small recurrent network tags the rest, told what rules and lists
+found. Everything is scored together; probabilities are calibrated on texts that training held out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from . import _core
 from .arrays import as_count
 from .errors import FormatError, InvalidArgument
 from .nlu_rules import MAX_CHARACTERS, Rule, compile_rules
-from .nlu_slots import Find, Tagger, settle
+from .nlu_slots import NET_ARRAYS, Find, Tagger, settle
 from .nlu_types import Explanation, Outcome, Parse, Slot
 from .storage import read_folder, read_manifest
 
@@ -86,6 +86,7 @@ class NLU:
             keys, idf, *rest = self._arrays.values()
             self._model = _core.IntentModel(keys, idf, self._gain, *rest)
             self._tagger = Tagger(meta["tagger"], arrays) if meta.get("tagger") else None
+            self._net_arrays = {name: arrays[name] for name in NET_ARRAYS} if self._tagger is not None else {}
             self._example_texts: list[str] = list(meta["examples"]["texts"])
             self._example_intents: list[str] = list(meta["examples"]["intents"])
             lookups = {str(name): dict(values) for name, values in meta["lookups"].items()}
@@ -173,7 +174,9 @@ class NLU:
         if self._tagger is not None or self._rules or self._lookups:
             prepared = [_core.PreparedText(t) for t in plain]
             found = [self._find(p) for p in prepared]
-            tagged = self._tagger.tag_many(prepared, found) if self._tagger is not None else [[]] * len(plain)
+            tagged = (
+                self._tagger.tag_many(prepared, found, num_threads) if self._tagger is not None else [[]] * len(plain)
+            )
             slots = [settle(t, f, s) for t, f, s in zip(plain, found, tagged, strict=True)]
         return [self._parsed(t, v, s) for t, v, s in zip(plain, verdicts, slots, strict=True)]
 
@@ -217,10 +220,22 @@ class NLU:
     def export_onnx(self, path: str | os.PathLike[str]) -> None:
         """Writes the intent model, from the strings of :meth:`ngrams` to probabilities and outcome, as one ONNX file
         that any ONNX Runtime runs to the same intents; :mod:`ecocore.train.nlu_export` names its outputs. Slots are
-        not in it. Needs the extra ``train``."""
+        another: :meth:`export_slots_onnx`. Needs the extra ``train``."""
         from .train.nlu_export import intent_graph, write_graph
 
         write_graph(intent_graph(self._arrays, self._gain, self.decision, self._intents), path)
+
+    def export_slots_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Writes the tagger of slots as one ONNX file: ``vectors`` float32 [texts, tokens, width], each the sum of the
+        rows ``token_codes * token_scales`` that stand for a token's features, to ``emissions`` float32 [texts, tokens,
+        tags], log-probabilities of "O" and of "B" and "I" of each slot. The names of the tags are in the graph's
+        metadata, as a JSON list under "tags". Raises InvalidArgument for a model without a tagger. Needs the extra
+        ``train``."""
+        if self._tagger is None:
+            raise InvalidArgument("this model has no tagger of slots; train it with examples that have slots")
+        from .train.nlu_export import slot_graph, write_graph
+
+        write_graph(slot_graph(self._net_arrays, self._tagger.slots), path)
 
     # ---- explaining ----
 

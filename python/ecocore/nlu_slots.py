@@ -1,13 +1,12 @@
-"""Values in a text: found by rules and lookup lists, tagged by a small recurrent graph, and settled where they
+"""Values in a text: found by rules and lookup lists, tagged by a small recurrent network, and settled where they
 overlap."""
 
 from __future__ import annotations
 
 import math
-import threading
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +15,16 @@ from . import _core
 from .errors import FormatError
 from .nlu_types import Slot
 
-__all__ = ["Find", "Tagger", "hints", "settle"]
+__all__ = ["NET_ARRAYS", "Find", "Tagger", "hints", "settle"]
 
 Float = npt.NDArray[np.float32]
 
-_WINDOW = 1_024  # tokens in one run of the graph: memory stays bounded, however long a message is
+#: The arrays of the network, float32, see cpp/include/ecocore/tagger_net.hpp: W [2, 4 hidden, width], R [2, 4 hidden,
+#: hidden] and their bias [2, 4 hidden] in ONNX's order of gates, i, o, f, c; from the states to tags [tags, 2 hidden],
+#: and the bias [tags].
+NET_ARRAYS = ("tagger_input", "tagger_recurrent", "tagger_bias", "tagger_output", "tagger_output_bias")
+
+_WINDOW = 1_024  # tokens in one run of the network: memory stays bounded, however long a message is
 _BATCH_TOKENS = 4_096  # of the texts of one length that run together
 
 
@@ -36,31 +40,27 @@ class Find(NamedTuple):
 
 
 class Tagger:
-    """The slot graph with the table of token vectors; safe to share between threads."""
+    """The network with its table of token vectors; safe to share between threads."""
 
     def __init__(self, meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         self.slots: list[str] = [str(name) for name in meta["slots"]]
         self._table = _core.TokenTable(arrays["token_keys"], arrays["token_codes"], arrays["token_scales"])
-        self._graph = arrays["tagger"].tobytes()
-        self._session: Any = None
-        self._lock = threading.Lock()
-
-    @property
-    def session(self) -> Any:
-        if self._session is None:  # ONNX Runtime is imported by the first text that needs it
-            from .onnx.session import GraphSession
-
-            with self._lock:
-                if self._session is None:
-                    self._session = GraphSession(self._graph, device="cpu", num_threads=1)
-        return self._session
+        self._net = _core.TaggerNet(*(arrays[name] for name in NET_ARRAYS))
+        width, tags = arrays["token_codes"].shape[1], 1 + 2 * len(self.slots)
+        if (self._net.width, self._net.tags) != (width, tags):
+            raise FormatError(
+                f"the NLU model's tagger takes {self._net.width} columns and gives {self._net.tags} tags; expected"
+                f" {width}, as its token vectors have, and {tags} for {len(self.slots)} slots; train it again"
+            )
 
     def tag(self, prepared: _core.PreparedText, found: Sequence[Find]) -> list[Find]:
         """The slots of one text, told what rules and lookup lists found in it (by position)."""
         tokens = prepared.tokens
         return self._tag([prepared], [found], [tokens])[0] if tokens else []
 
-    def tag_many(self, prepared: Sequence[_core.PreparedText], found: Sequence[Sequence[Find]]) -> list[list[Find]]:
+    def tag_many(
+        self, prepared: Sequence[_core.PreparedText], found: Sequence[Sequence[Find]], num_threads: int = 1
+    ) -> list[list[Find]]:
         """:meth:`tag` of every text; those with the same number of tokens run together."""
         out: list[list[Find]] = [[] for _ in prepared]
         tokens = [p.tokens for p in prepared]
@@ -72,7 +72,9 @@ class Tagger:
             step = max(1, _BATCH_TOKENS // length)
             for first in range(0, len(members), step):
                 some = members[first : first + step]
-                tagged = self._tag([prepared[i] for i in some], [found[i] for i in some], [tokens[i] for i in some])
+                tagged = self._tag(
+                    [prepared[i] for i in some], [found[i] for i in some], [tokens[i] for i in some], num_threads
+                )
                 for i, spans in zip(some, tagged, strict=True):
                     out[i] = spans
         return out
@@ -82,6 +84,7 @@ class Tagger:
         prepared: list[_core.PreparedText],
         found: Sequence[Sequence[Find]],
         tokens: Sequence[Sequence[tuple[int, int]]],
+        num_threads: int = 1,
     ) -> list[list[Find]]:
         vectors = self._table.vectors(prepared, [hints(f) for f in found])
         names = self.slots
@@ -90,23 +93,15 @@ class Tagger:
                 Find(own[a][0], own[b - 1][1], names[slot], "", "model", math.exp(log_chance))
                 for slot, a, b, log_chance in spans
             ]
-            for own, spans in zip(tokens, _core.decode_bio(self._emissions(vectors)), strict=True)
+            for own, spans in zip(tokens, _core.decode_bio(self._emissions(vectors, num_threads)), strict=True)
         ]
 
-    def _emissions(self, vectors: Float) -> Float:
+    def _emissions(self, vectors: Float, num_threads: int = 1) -> Float:
         """Log-probabilities of the BIO tags, [texts, tokens, 1 + 2 slots], of [texts, tokens, width]."""
-        run = self.session.run
         if vectors.shape[1] <= _WINDOW:
-            emissions = cast(Float, run(None, {"vectors": vectors})[0])
-        else:
-            parts = (vectors[:, i : i + _WINDOW] for i in range(0, vectors.shape[1], _WINDOW))
-            emissions = np.concatenate([run(None, {"vectors": np.ascontiguousarray(p)})[0] for p in parts], axis=1)
-        if emissions.shape[2] != 1 + 2 * len(self.slots):
-            raise FormatError(
-                f"the NLU model's slot graph gives {emissions.shape[2]} tags for {len(self.slots)} slots;"
-                " train it again"
-            )
-        return emissions
+            return self._net.emissions(vectors, num_threads)
+        parts = (vectors[:, i : i + _WINDOW] for i in range(0, vectors.shape[1], _WINDOW))
+        return np.concatenate([self._net.emissions(np.ascontiguousarray(p), num_threads) for p in parts], axis=1)
 
 
 def hints(found: Sequence[Find]) -> list[tuple[int, int, int]]:

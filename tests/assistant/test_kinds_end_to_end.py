@@ -7,8 +7,6 @@ import pytest
 from ecocore import NLU, starter
 from ecocore.assistant import Assistant, Reply
 
-pytest.importorskip("onnxruntime", reason="the tagger of slots runs on ONNX Runtime (extra cpu or gpu)")
-
 ASK, ASK_ZH = "Which of these do you mean?", "请问是哪一款？"
 
 

@@ -12,8 +12,6 @@ from assistant.transcript import transcript
 from ecocore import NLU, Interactions, Shop, starter
 from ecocore.assistant import demo_shop
 
-pytest.importorskip("onnxruntime", reason="the tagger of slots runs on ONNX Runtime (extra cpu or gpu)")
-
 ROOT = Path(__file__).parents[2]
 
 

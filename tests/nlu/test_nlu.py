@@ -7,8 +7,7 @@ import time
 
 import pytest
 
-for _package in ("torch", "onnx"):
-    pytest.importorskip(_package, reason="training needs the extra 'train'")
+pytest.importorskip("torch", reason="training needs the extra 'train'")
 
 from ecocore import NLU, FormatError, InvalidArgument
 from ecocore.train import nlu as train_nlu
@@ -264,9 +263,6 @@ def test_a_learned_name_for_what_a_rule_finds_wins(tmp_path):
 
 
 def test_learns_slots(tmp_path):
-    pytest.importorskip("torch", reason="PyTorch is not installed")
-    pytest.importorskip("onnx", reason="onnx is not installed")
-    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
     cities = ["paris", "london", "北京", "上海", "new york", "rome", "广州", "oslo"]
     forms = [
         ("ship it to {}", "ship"),

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-for _package in ("torch", "onnx"):
-    pytest.importorskip(_package, reason="training needs the extra 'train'")
+pytest.importorskip("torch", reason="training needs the extra 'train'")
 
 from ecocore import InvalidArgument, _core
 from ecocore.nlu_slots import Tagger
@@ -113,13 +112,7 @@ def test_tags_follow_characters():
 
 
 def tag(model, text):
-    arrays = {
-        "token_keys": model.token_keys,
-        "token_codes": model.token_codes,
-        "token_scales": model.token_scales,
-        "tagger": np.frombuffer(model.graph, np.uint8),
-    }
-    found = Tagger({"slots": model.slots}, arrays).tag(_core.PreparedText(text), [])
+    found = Tagger({"slots": model.slots}, model.arrays()).tag(_core.PreparedText(text), [])
     return [(f.name, text[f.start : f.end]) for f in found]
 
 
@@ -128,7 +121,6 @@ SYLLABLES = [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
 
 def test_a_word_that_no_example_has_is_tagged_by_its_vector():
     """Things and moods stand in the same sentences; only the word vectors tell what a new word is."""
-    pytest.importorskip("onnxruntime", reason="the tagger runs on ONNX Runtime (extra cpu or gpu)")
     random = np.random.default_rng(0)
     words = ["".join(random.choice(SYLLABLES, 3)) for _ in range(120)]
     is_thing = np.arange(len(words)) % 2 == 0

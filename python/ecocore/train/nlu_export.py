@@ -1,7 +1,8 @@
-"""The intent model of an :class:`ecocore.NLU` as one ONNX graph that any ONNX Runtime can run, from strings on.
+"""The parts of an :class:`ecocore.NLU` as ONNX graphs that any ONNX Runtime can run: the intent model from strings on,
+and the tagger of slots from the sums of token vectors on (:meth:`ecocore.NLU.export_slots_onnx`).
 
-Inputs, 1-D string tensors of any length, as ``NLU.ngrams(text)`` cuts them: ``words``, ``characters`` and, where the
-model has word vectors, ``meanings``. Outputs:
+Inputs of the intent model, 1-D string tensors of any length, as ``NLU.ngrams(text)`` cuts them: ``words``,
+``characters`` and, where the model has word vectors, ``meanings``. Outputs:
 
 =============== ================= ====================================================================================
 logits          float32 [intents] the scores
@@ -30,8 +31,9 @@ import numpy.typing as npt
 
 from ..errors import InvalidArgument, missing_extra
 from ..nlu import Decision
+from ..nlu_slots import NET_ARRAYS
 
-__all__ = ["intent_graph", "write_graph"]
+__all__ = ["intent_graph", "slot_graph", "write_graph"]
 
 GROUPS = ("words", "characters", "meanings")
 
@@ -166,6 +168,37 @@ def intent_graph(
     )
     model.ir_version = 8
     helper.set_model_props(model, {"intents": json.dumps(list(intents), ensure_ascii=False)})
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def slot_graph(arrays: Mapping[str, npt.NDArray[Any]], slots: Sequence[str]) -> bytes:
+    """``arrays``: NET_ARRAYS of the model; ``slots`` in the order of its tags. What goes in and comes out:
+    :meth:`ecocore.NLU.export_slots_onnx`."""
+    try:
+        from onnx import TensorProto, helper
+    except ImportError:
+        raise missing_extra("onnx", "train", "exporting a slot tagger") from None
+    w, r, b, output, output_bias = (arrays[name] for name in NET_ARRAYS)
+    hidden, width, tags = r.shape[2], w.shape[2], output.shape[0]
+    g = _Nodes()
+    by_time = g.add("Transpose", g.add("Tanh", "vectors"), perm=[1, 0, 2])
+    bias = g.constant(np.concatenate([b, np.zeros_like(b)], axis=1))  # W's and R's, which are summed already
+    states = g.add("LSTM", by_time, g.constant(w), g.constant(r), bias, direction="bidirectional", hidden_size=hidden)
+    by_text = g.add("Transpose", states, perm=[2, 0, 1, 3])  # [texts, tokens, directions, hidden]
+    flat = g.add("Reshape", by_text, g.constant(np.array([0, 0, 2 * hidden], np.int64)))
+    logits = g.add("Add", g.add("MatMul", flat, g.constant(output.T)), g.constant(output_bias))
+    g.add("LogSoftmax", logits, out="emissions", axis=-1)
+    graph = helper.make_graph(
+        g.nodes,
+        "tagger",
+        [helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["texts", "tokens", width])],
+        [helper.make_tensor_value_info("emissions", TensorProto.FLOAT, ["texts", "tokens", tags])],
+        g.constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], producer_name="ecocore")
+    model.ir_version = 8
+    names = ["O", *(f"{kind}-{slot}" for slot in slots for kind in "BI")]
+    helper.set_model_props(model, {"tags": json.dumps(names, ensure_ascii=False)})
     return bytes(model.SerializeToString(deterministic=True))
 
 

@@ -12,8 +12,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from .. import _core
 from ..errors import InvalidArgument
 from ..nlu import INTENT_ARRAYS, KIND, NLU
@@ -70,7 +68,7 @@ def nlu(
         coverage: "ask" offers so many intents that the right one is among them with this probability (at most three).
 
     The same examples, options, versions and instruction set give the same bytes. Raises InvalidArgument for examples
-    that make no sense, MissingExtra where slots are to be learned and PyTorch or onnx are absent.
+    that make no sense, MissingExtra where slots are to be learned and PyTorch is absent.
     """
     began = time.perf_counter()
     check_target(out, KIND)
@@ -137,13 +135,13 @@ def nlu(
         slots = replace(slot_options or SlotOptions(), seed=seed)
         tagger = _fit_tagger(known, finder, slots, words)
         meta = meta | {"tagger": {"slots": tagger.slots}}
-        stored |= _tagger_arrays(tagger)
+        stored |= tagger.arrays()
         if trial is None:
             trial_meta, trial_stored = meta, stored
         else:  # a tagger that did not see what it is judged on
             trial_tagger = _fit_tagger(first, finder, slots, words)
             trial_meta = meta | {"tagger": {"slots": trial_tagger.slots}}
-            trial_stored |= _tagger_arrays(trial_tagger)
+            trial_stored |= trial_tagger.arrays()
     scores = evaluate_nlu(NLU(trial_meta, trial_stored), judged)
     outside = sum(not e.intents for e in known)
     meta["card"] = {
@@ -216,15 +214,6 @@ def _fit_tagger(
 ) -> TaggerArrays:
     found = [hints(finder._find(_core.PreparedText(e.text))) for e in examples]
     return fit_tagger(examples, found, options, words)
-
-
-def _tagger_arrays(tagger: TaggerArrays) -> dict[str, Any]:
-    return {
-        "token_keys": tagger.token_keys,
-        "token_codes": tagger.token_codes,
-        "token_scales": tagger.token_scales,
-        "tagger": np.frombuffer(tagger.graph, np.uint8),
-    }
 
 
 def _as_lookup(values: Iterable[str] | Mapping[str, Iterable[str]]) -> dict[str, list[str]]:

@@ -1,10 +1,10 @@
-"""Fits the slot tagger: a bidirectional LSTM over hashed features of tokens, exported as one small ONNX graph."""
+"""Fits the slot tagger: a bidirectional LSTM over hashed features of tokens."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,7 +47,15 @@ class TaggerArrays:
     token_keys: npt.NDArray[np.uint32]
     token_codes: npt.NDArray[np.int8]
     token_scales: npt.NDArray[np.float32]
-    graph: bytes
+    tagger_input: npt.NDArray[np.float32]  #: this and what follows: see ecocore.nlu_slots.NET_ARRAYS
+    tagger_recurrent: npt.NDArray[np.float32]
+    tagger_bias: npt.NDArray[np.float32]
+    tagger_output: npt.NDArray[np.float32]
+    tagger_output_bias: npt.NDArray[np.float32]
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """By name, as a model keeps them."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "slots"}
 
 
 def bio_tags(example: Example, tokens: Sequence[tuple[int, int]]) -> list[str]:
@@ -176,7 +184,7 @@ def _fit(
         projected = np.einsum("nd,nde->ne", meanings.vectors, weights["project"][meanings.features])
         table[np.searchsorted(all_keys, meanings.keys)] += projected
     codes, scales = quantized(table)
-    return TaggerArrays(names, all_keys, codes, scales, _graph(weights, len(tags)))
+    return TaggerArrays(names, all_keys, codes, scales, *_net(weights))
 
 
 class _Meanings(NamedTuple):
@@ -214,48 +222,15 @@ def _rows(hashes: Sequence[npt.NDArray[np.uint32]], keys: npt.NDArray[np.uint32]
     return out
 
 
-def _graph(w: dict[str, npt.NDArray[np.float32]], tags: int) -> bytes:
-    """Summed token vectors float32 [texts, tokens, width] to log-probabilities [texts, tokens, tags]."""
-    try:
-        from onnx import TensorProto, helper, numpy_helper
-    except ImportError:
-        raise missing_extra("onnx", "train", "exporting a slot tagger") from None
+def _net(w: dict[str, npt.NDArray[np.float32]]) -> list[npt.NDArray[np.float32]]:
+    """NET_ARRAYS of PyTorch's parameters."""
 
-    def gates(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        i, f, g, o = np.split(x, 4)  # PyTorch's order; ONNX wants input, output, forget, cell
-        return np.concatenate([i, o, f, g])
+    def both(kind: str) -> npt.NDArray[np.float32]:
+        directions = []
+        for suffix in ("", "_reverse"):
+            i, f, g, o = np.split(w[f"lstm.{kind}_l0{suffix}"], 4)  # PyTorch's order of gates
+            directions.append(np.concatenate([i, o, f, g]))
+        return np.stack(directions)
 
-    def both(kind: str) -> list[npt.NDArray[np.float32]]:
-        return [gates(w[f"lstm.{kind}_l0"]), gates(w[f"lstm.{kind}_l0_reverse"])]
-
-    bias = [np.concatenate([a, b]) for a, b in zip(both("bias_ih"), both("bias_hh"), strict=True)]
-    hidden = w["lstm.weight_hh_l0"].shape[1]
-    constants = {
-        "W": np.stack(both("weight_ih")),
-        "R": np.stack(both("weight_hh")),
-        "B": np.stack(bias),
-        "out_weight": np.ascontiguousarray(w["out.weight"].T),
-        "out_bias": w["out.bias"],
-        "flat": np.array([0, 0, 2 * hidden], np.int64),
-    }
-    node = helper.make_node
-    nodes = [
-        node("Tanh", ["vectors"], ["tokens"]),
-        node("Transpose", ["tokens"], ["by_time"], perm=[1, 0, 2]),
-        node("LSTM", ["by_time", "W", "R", "B"], ["states"], direction="bidirectional", hidden_size=hidden),
-        node("Transpose", ["states"], ["by_text"], perm=[2, 0, 1, 3]),  # [texts, tokens, directions, hidden]
-        node("Reshape", ["by_text", "flat"], ["hidden"]),
-        node("MatMul", ["hidden", "out_weight"], ["scores"]),
-        node("Add", ["scores", "out_bias"], ["logits"]),
-        node("LogSoftmax", ["logits"], ["emissions"], axis=-1),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "tagger",
-        [helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["texts", "tokens", w["table.weight"].shape[1]])],
-        [helper.make_tensor_value_info("emissions", TensorProto.FLOAT, ["texts", "tokens", tags])],
-        [numpy_helper.from_array(np.ascontiguousarray(v), k) for k, v in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], producer_name="ecocore")
-    model.ir_version = 8
-    return bytes(model.SerializeToString(deterministic=True))
+    bias = both("bias_ih") + both("bias_hh")
+    return [both("weight_ih"), both("weight_hh"), bias, w["out.weight"], w["out.bias"]]
