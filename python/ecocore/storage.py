@@ -27,6 +27,7 @@ import os
 import re
 import secrets
 import stat
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BufferedReader
@@ -52,6 +53,11 @@ _NAME = re.compile(r"(?!\.)[A-Za-z0-9_.]{1,100}")  # a dot parts an object from 
 _KIND = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _ARRAY_FILE = re.compile(r"(?!\.)[A-Za-z0-9_.]{1,100}-[0-9a-f]{16}\.npy")
 _TEMPORARY = re.compile(r"\.[A-Za-z0-9_.]+-[0-9a-f]{16}\.tmp")
+_LONGEST_HEADER = 10_000  # bytes; NumPy writes 128
+_NPY_HEADER = re.compile(
+    r"\{'descr': '(?P<descr>[^']{1,40})', 'fortran_order': (?P<fortran>True|False),"
+    r" 'shape': \((?P<shape>(?:\d{1,19}(?:, ?\d{1,19})*,?)?)\)(?:, )?\}\s*"
+)
 _READ_ATTEMPTS = 100  # each one means that another save was committed since the last
 
 Array = npt.NDArray[Any]
@@ -477,12 +483,7 @@ def _load_array(fd: int, folder: Path, entry: _Entry, mmap: bool, verify: bool) 
             how = "cut short" if size < entry.bytes else "too long"
             raise FormatError(f"{where}: {how}: expected {entry.bytes} bytes; got {size}; copy or save the model again")
         try:
-            version = np.lib.format.read_magic(file)
-            read_header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            shape, fortran_order, dtype = read_header(file)
+            shape, fortran_order, dtype = _npy_header(file)
         except OSError:
             raise
         except Exception as e:  # what the header's parser raises on hostile bytes is not a closed list
@@ -523,3 +524,16 @@ def _load_array(fd: int, folder: Path, entry: _Entry, mmap: bool, verify: bool) 
         if mmap:
             array.flags.writeable = False
         return array
+
+
+def _npy_header(file: BufferedReader) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """What stands before the numbers, as NumPy's formats 1.0 and 2.0 write it. NumPy itself reads it with Python's
+    parser, which fails now and then where several threads use it (CPython issue 106905, mended in 3.11.8)."""
+    size, form = {(1, 0): (2, "<H"), (2, 0): (4, "<I")}[np.lib.format.read_magic(file)]
+    (length,) = struct.unpack(form, file.read(size))
+    if length > _LONGEST_HEADER:
+        raise ValueError(f"it is {length} bytes long")
+    m = _NPY_HEADER.fullmatch(file.read(length).decode("latin-1"))
+    if m is None:
+        raise ValueError("not what NumPy writes for a plain array")
+    return tuple(int(n) for n in m["shape"].split(",") if n.strip()), m["fortran"] == "True", np.dtype(m["descr"])
