@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -153,3 +156,29 @@ def test_a_piece_of_ideographs_is_known_to_each_of_its_characters():
     looked_up = {(int(h), k) for f in features for row in f for k, h in enumerate(row) if int(h) in set(found.keys)}
     assert looked_up == {(int(h), int(k)) for h, k in zip(found.keys, found.features, strict=True)}
     assert len(looked_up) == 1 + 2 + 3 + 1
+
+
+def test_word_vectors_that_are_no_words_of_tokens_add_nothing():
+    found = _meanings(WordVectors(["电热毯子"], np.eye(1, 512, dtype=np.float32)), 4)
+    assert (found.keys.shape, found.vectors.shape) == ((0,), (0, 4))
+
+
+def test_the_number_of_cores_changes_no_byte():
+    code = """
+import hashlib, numpy as np
+from ecocore.train import Example
+from ecocore.train.nlu_slots import SlotOptions, fit_tagger
+from ecocore.train.nlu_words import WordVectors
+words = [f"w{i}" for i in range(3000)]
+vectors = np.random.default_rng(0).standard_normal((3000, 512)).astype(np.float32) * np.exp(-np.arange(512) / 60)
+examples = [Example(f"where is my {w}", ("a",), (("thing", 12, 12 + len(w)),)) for w in words[:200]]
+options = SlotOptions(min_steps=20, epochs=1)
+model = fit_tagger(examples, [[]] * 200, options, WordVectors(words, vectors.astype(np.float32)))
+print(hashlib.sha256(b"".join(a.tobytes() for _, a in sorted(model.arrays().items()))).hexdigest())
+"""
+    found = set()
+    for n in "12":
+        threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), n)
+        run = [sys.executable, "-c", code]
+        found.add(subprocess.run(run, env=os.environ | threads, capture_output=True, text=True, check=True).stdout)
+    assert len(found) == 1

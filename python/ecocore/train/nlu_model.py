@@ -67,8 +67,9 @@ def nlu(
         precision: "sure" starts where held-out answers above are right with this probability.
         coverage: "ask" offers so many intents that the right one is among them with this probability (at most three).
 
-    The same examples, options, versions and instruction set give the same bytes. Raises InvalidArgument for examples
-    that make no sense, MissingExtra where slots are to be learned and PyTorch is absent.
+    The same examples, options, versions, instruction set and number of threads of NumPy's BLAS give the same bytes.
+    Raises InvalidArgument for examples that make no sense, MissingExtra where slots are to be learned and PyTorch is
+    absent.
     """
     began = time.perf_counter()
     check_target(out, KIND)

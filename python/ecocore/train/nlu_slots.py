@@ -198,16 +198,21 @@ def _meanings(words: WordVectors | None, components: int) -> _Meanings:
     word stands for itself, an ideograph for the pieces of up to three that it begins, ends or is the middle of."""
     if words is None or not words.words:
         return _Meanings(np.empty(0, np.uint32), np.empty(0, np.int64), np.empty((0, components), np.float32))
-    _, axes = np.linalg.eigh((words.vectors.T @ words.vectors).astype(np.float64))
-    narrow = words.vectors @ axes[:, ::-1][:, :components].astype(np.float32)
-    narrow /= np.linalg.norm(narrow, axis=1).mean() + 1e-12
+    import torch
+
+    # By PyTorch, which runs on one thread here: NumPy's BLAS may cut a sum by the number of cores.
+    vectors = torch.from_numpy(words.vectors).double()
+    axes = torch.linalg.eigh(vectors.T @ vectors).eigenvectors.flip(1)[:, :components]
+    axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()  # either direction would be as good
+    narrow = (vectors @ axes).numpy()
+    narrow = (narrow / (np.linalg.norm(narrow, axis=1).mean() + 1e-12)).astype(np.float32)
     found: dict[int, tuple[int, int]] = {}
     for i, word in enumerate(words.words):
         pieces = _PIECES.get(len(word), ()) if is_han(word) else (0,)
         for feature in pieces:
             found.setdefault(max(1, _core.murmur3_32(word.encode(), feature)), (feature, i))
     keys = np.array(sorted(found), np.uint32)
-    which = np.array([found[int(k)] for k in keys], np.int64)
+    which = np.array([found[int(k)] for k in keys], np.int64).reshape(-1, 2)
     return _Meanings(keys, which[:, 0], narrow[which[:, 1]])
 
 

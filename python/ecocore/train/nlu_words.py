@@ -101,7 +101,8 @@ def _nearest_cosine(x: npt.NDArray[np.float32], to: npt.NDArray[np.float32]) -> 
 
 
 def is_han(word: str) -> bool:
-    return "\u3400" <= word[0] <= "\u9fff"
+    """Whether a word begins with a Chinese ideograph."""
+    return "\u3400" <= word[:1] <= "\u9fff"
 
 
 def _is_piece(word: str) -> bool:
