@@ -16,7 +16,7 @@ from .ids import IdMap
 from .onnx.graph import read_graph
 from .onnx.session import Device, GraphSession
 from .onnx.towers import GRAPHS, GraphName, TowerShape
-from .parts import join_parts, split_parts
+from .parts import Parts, join_parts, split_parts
 from .ranking_inputs import history_weights, log_sizes, pooled, recent_events
 from .storage import read_folder, write_folder
 
@@ -115,20 +115,31 @@ class RankingModel:
             raise InvalidArgument(f"device: expected 'auto', 'cpu' or 'cuda'; got {device!r}")
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], device: Device = "auto", *, verify: bool = False) -> RankingModel:
-        """The model of a folder, its arrays memory-mapped.
+    def load(
+        cls, path: str | os.PathLike[str], device: Device = "auto", *, mmap: bool = True, verify: bool = False
+    ) -> RankingModel:
+        """The model of a folder; with ``mmap`` its arrays stay on disk until they are touched.
 
         ``device``: where the towers run: "cpu", "cuda" (raises DeviceUnavailable where it cannot be had), or "auto",
         the CPU, which is quickest for a user at a time. ``verify`` compares every file's checksum.
 
         Raises FormatError for a damaged folder or a refused graph, InvalidArgument for a graph with other tensors.
         """
-        meta, arrays = read_folder(path, KIND, verify=verify)
+        meta, arrays = read_folder(path, KIND, mmap=mmap, verify=verify)
         return cls(meta, arrays, str(path), device)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model as a folder that :meth:`load` reads."""
-        write_folder(path, KIND, self._meta, self._arrays)
+        write_folder(path, KIND, *self.to_parts())
+
+    def to_parts(self) -> Parts:
+        """The model as a description and named arrays, for an object that holds it."""
+        return self._meta, self._arrays
+
+    @classmethod
+    def from_parts(cls, meta: dict[str, Any], arrays: dict[str, Array], where: str) -> RankingModel:
+        """The inverse of :meth:`to_parts`; ``where`` the parts came from is named in errors."""
+        return cls(meta, arrays, where, "auto")
 
     def __repr__(self) -> str:
         users = 0 if self._users is None else len(self._users)
@@ -162,7 +173,10 @@ class RankingModel:
         """The vectors of a user of the training, by id, as of then."""
         if self._users is None:
             raise NotFitted("the model was saved without its users; give encode([history]) in place of the id")
-        row = self._users.code(user, "user")
+        return self.user_by_code(self._users.code(user, "user"))
+
+    def user_by_code(self, row: int) -> UserVectors:
+        """As :meth:`user`, by the code in :attr:`users`."""
         return UserVectors(self._arrays["user_vector"][row : row + 1], self._arrays["user_pairs"][row : row + 1])
 
     def encode(self, histories: Sequence[Any], *, factors: Any = None, features: Any = None) -> UserVectors:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,8 @@ from .events import Events
 from .ids import IdMap
 from .interactions import Interactions
 from .parts import join_parts, split_parts
+from .ranking import RankingModel
+from .reranking import TwoStage
 
 if TYPE_CHECKING:
     from .assistant import Assistant
@@ -49,15 +52,17 @@ class Product:
 class Recommendation:
     """One recommended product.
 
-    ``score`` is the model's, float32; for a user without history the share of users who have the product. ``basis``:
-    "history", or "popularity" for a user whom the model does not know. ``because``: the items of the history that
-    contributed most to the score, with their contributions. Those of the whole history add up to the score of the user
-    solved anew, which differs from ``score`` by what the last sweep over the items moved.
+    ``score`` is what it is ordered by, float32. ``basis`` says whose it is: "history", the factor model's; "ranking",
+    the ranking model's, where the shop has one that knows the user; "popularity", for a user without history, the share
+    of users who have the product. ``factor_score``: the factor model's score, None for "popularity". ``because``: the
+    items of the history that contributed most to that one, with their contributions. Those of the whole history add up
+    to the score of the user solved anew, which differs from it by what the last sweep over the items moved.
     """
 
     product: Product
     score: float
     basis: str
+    factor_score: float | None = None
     because: tuple[tuple[Product, float], ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:
@@ -66,6 +71,7 @@ class Recommendation:
             **asdict(self.product),
             "score": self.score,
             "basis": self.basis,
+            "factor_score": self.factor_score,
             "because": [{**asdict(product), "contribution": share} for product, share in self.because],
         }
 
@@ -79,12 +85,17 @@ class Shop:
         model: trained on ``history``.
         history: users x items; what a user has here is not recommended to them again, unless asked for.
         catalogue: names, categories and prices, of these items or any others.
+        ranking: puts the best 500 of ``model`` in order; trained on ``history`` by ``ecocore.train.ranking``.
     """
 
     KIND = "shop"
 
     def __init__(
-        self, model: AlternatingLeastSquares, history: Interactions, catalogue: Catalogue | None = None
+        self,
+        model: AlternatingLeastSquares,
+        history: Interactions,
+        catalogue: Catalogue | None = None,
+        ranking: RankingModel | None = None,
     ) -> None:
         if not isinstance(history, Interactions):
             raise InvalidArgument(
@@ -99,6 +110,13 @@ class Shop:
         self.model = model
         self.history = history
         self.catalogue = None if catalogue is None else catalogue.align(history.items)
+        self.ranking = ranking
+        self._stages = None if ranking is None else TwoStage(model, ranking, history.users, history.items)
+
+    @property
+    def recommender(self) -> AlternatingLeastSquares | TwoStage:
+        """What :func:`ecocore.evaluate` judges: the factor model, with the ranking model behind it if there is one."""
+        return self._stages or self.model
 
     @classmethod
     def train(
@@ -106,6 +124,7 @@ class Shop:
         events: Events | Interactions,
         *,
         catalogue: Catalogue | None = None,
+        ranking: bool | Mapping[str, Any] = False,
         show_progress: bool = True,
         callback: Callable[[int, float, float | None], None] | None = None,
         **parameters: Any,
@@ -114,6 +133,8 @@ class Shop:
 
         ``parameters`` go to :class:`AlternatingLeastSquares`. What they leave open is as in ``ecocore demo``: the iALS
         objective, 64 factors, regularization 0.003, unobserved_weight 0.3; with objective="implicit" as in that class.
+        ``ranking``: also trains a ranking model on the same (minutes; extra ``train``); a dict has arguments of
+        ``ecocore.train.ranking``.
         """
         history = events.interactions() if isinstance(events, Events) else events
         if not isinstance(history, Interactions):
@@ -124,12 +145,26 @@ class Shop:
         ials = parameters.get("objective", "ials") == "ials"
         model = AlternatingLeastSquares(**(DEFAULTS if ials else {}) | parameters)
         model.fit(history, show_progress=show_progress, callback=callback)
-        return cls(model, history, catalogue)
+        shop = cls(model, history, catalogue)
+        if ranking is False:
+            return shop
+        return shop.with_ranking(**{"progress": show_progress} | ({} if ranking is True else dict(ranking)))
+
+    def with_ranking(self, **options: Any) -> Shop:
+        """A shop with a ranking model trained on this one's history and factors; this one stays as it is. Needs the
+        extra ``train``. ``options``: of ``ecocore.train.ranking``, but for ``als`` and ``out``."""
+        from .train import ranking
+
+        with tempfile.TemporaryDirectory() as folder:
+            ranking(self.history, als=self.model, out=folder, **options)
+            trained = RankingModel.load(folder, mmap=False)
+        return Shop(self.model, self.history, self.catalogue, trained)
 
     def __repr__(self) -> str:
         users, items = self.history.shape
+        ranked = "" if self.ranking is None else f"; {self.ranking!r}"
         named = "" if self.catalogue is None else f", catalogue of {', '.join(self.catalogue.columns)}"
-        return f"<Shop: {users} users, {items} items, {self.history.nnz} pairs{named}; {self.model!r}>"
+        return f"<Shop: {users} users, {items} items, {self.history.nnz} pairs{named}; {self.model!r}{ranked}>"
 
     # ---- asking ------------------------------------------------------------------------------------------------------
     def recommend(
@@ -159,10 +194,15 @@ class Shop:
             popular = self._popularity.recommend(0, filter_already_liked_items=False, **limits)
             return [Recommendation(product, s, "popularity") for product, s in self._named(*popular)]
         own = self.history.rows(row)
-        ids, scores = self.model.recommend(row, own, filter_already_liked_items=not repeat, **limits)
+        ids, scores = self.recommender.recommend(row, own, filter_already_liked_items=not repeat, **limits)
         why = self._because(own, [int(i) for i in ids if i >= 0], reasons)
-        best = self._named(ids, scores)
-        return [Recommendation(product, s, "history", w) for (product, s), w in zip(best, why, strict=True)]
+        basis, of_factors = "history", scores
+        if self._stages is not None and self._stages.knows(row):
+            basis, of_factors = "ranking", self._factor_scores(row, ids)
+        return [
+            Recommendation(product, score, basis, float(f), because)
+            for (product, score), f, because in zip(self._named(ids, scores), of_factors, why, strict=False)
+        ]
 
     def similar(self, item: Id, k: int = 10) -> list[tuple[Product, float]]:
         """The ``k`` products most like this one, with their cosine similarity; itself left out."""
@@ -171,13 +211,21 @@ class Shop:
         others = ids != code
         return self._named(ids[others], scores[others])[:k]
 
-    def with_items(self, ids: Any, features: Any, catalogue: Catalogue | None = None) -> Shop:
+    def with_items(
+        self, ids: Any, features: Any, catalogue: Catalogue | None = None, ranking: RankingModel | None = None
+    ) -> Shop:
         """A shop that also has new products, which nobody has bought yet; this one stays as it is.
 
         ``ids``: unknown to the shop so far; ``features``: float32 (n, n_features), as the model was fitted with
-        ``item_features``. ``catalogue``: what is known of all products or of the new ones only. A service goes over to
+        ``item_features``. ``catalogue``: what is known of all products or of the new ones only. ``ranking``: where the
+        shop has a ranking model, one that knows them too: ``shop.ranking.add_items(ids, ...)``. A service goes over to
         the new shop by replacing one reference.
         """
+        if self.ranking is not None and ranking is None:
+            raise InvalidArgument(
+                "ranking: this shop's ranking model does not know the new products; give ranking="
+                "shop.ranking.add_items(ids, ...)"
+            )
         items = IdMap.from_chunks([self.history.items.to_array(), np.asarray(ids)])
         model = AlternatingLeastSquares.from_parts(*self.model.to_parts())
         added = model.add_items(features)
@@ -188,7 +236,7 @@ class Shop:
         known = self.catalogue.align(items) if self.catalogue is not None else None
         if catalogue is not None:
             known = catalogue.align(items) if known is None else known.updated(catalogue)
-        return Shop(model, history, known)
+        return Shop(model, history, known, ranking)
 
     def assistant(self, backend: Backend, folder: str | os.PathLike[str] | None = None, **options: Any) -> Assistant:
         """Customer service that recommends from this shop: ``.reply(user, text)``, ``.feedback(reply_id, ...)``.
@@ -231,6 +279,14 @@ class Shop:
         found = ids >= 0
         return list(zip(self.products(ids[found]), scores[found].tolist(), strict=True))
 
+    def _factor_scores(self, row: int, items: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """The factor model's scores of items for a user, by code."""
+        users, found = self.model.user_factors, items[items >= 0]
+        assert users is not None
+        assert self.model.item_factors is not None
+        scores: npt.NDArray[np.float32] = self.model.item_factors[found] @ users[row]
+        return scores
+
     def _because(self, own: Csr, items: list[int], reasons: int) -> list[tuple[tuple[Product, float], ...]]:
         """For each item, what of the user's history speaks for it most."""
         if reasons == 0 or not items:
@@ -250,6 +306,8 @@ class Shop:
         children = {"model": self.model.to_parts(), "history": self.history.to_parts()}
         if self.catalogue is not None:
             children["catalogue"] = self.catalogue.to_parts()
+        if self.ranking is not None:
+            children["ranking"] = self.ranking.to_parts()
         storage.write_folder(path, self.KIND, *join_parts(children))
 
     @classmethod
@@ -261,6 +319,8 @@ class Shop:
             model = AlternatingLeastSquares.from_parts(*split_parts("model", meta, arrays))
             history = Interactions.from_parts(*split_parts("history", meta, arrays))
             catalogue = Catalogue.from_parts(*split_parts("catalogue", meta, arrays)) if "catalogue" in meta else None
+            ranking = split_parts("ranking", meta, arrays) if "ranking" in meta else None
         except KeyError as e:
             raise FormatError(f"{os.fspath(path)}: the manifest has no {e.args[0]!r}; save the shop again") from None
-        return cls(model, history, catalogue)
+        deep = None if ranking is None else RankingModel.from_parts(*ranking, f"{os.fspath(path)}: ranking")
+        return cls(model, history, catalogue, deep)

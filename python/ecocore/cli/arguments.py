@@ -83,6 +83,10 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--alpha", type=float, default=1.0, metavar="X", help="confidence per unit of weight (default: 1)"
     )
+    model.add_argument(
+        "--ranking", action="store_true",
+        help="also a deep model that puts the best 500 in order (minutes; needs the extra train)",
+    )  # fmt: skip
     model.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     model.add_argument("--threads", type=int, default=0, metavar="N", help="default: all CPUs")
 
@@ -92,6 +96,8 @@ def checked_model(args: argparse.Namespace) -> dict[str, Any]:
     are the options of weights."""
     if args.objective != "ials" and args.unobserved_weight is not None:
         raise InvalidArgument("--unobserved-weight: only means something with --objective ials")
+    if args.ranking:
+        from ..train import ranking  # noqa: F401 - what it needs is missed now
     given = {
         "factors": args.factors, "iterations": args.iterations, "objective": args.objective, "alpha": args.alpha,
         "random_state": args.seed, "num_threads": args.threads, "regularization": args.regularization,

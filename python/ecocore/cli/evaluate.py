@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
             history, test = weigh(args, events).random_split(0.2, seed=args.seed)
             print("no --time: judged by a random fifth of all pairs; with times the last weeks would say more")
     print(f"train: {history}\ntest:  {test}")
-    shop = Shop.train(history, **parameters)
+    shop = Shop.train(history, ranking=args.ranking, **parameters)
     print_comparison(shop, test, args.k)
 
 
@@ -50,6 +50,8 @@ def print_comparison(shop: Shop, test: Interactions, k: int) -> None:
         "repeat purchases": RepeatPurchases().fit(history),
         "ALS": shop.model,
     }
+    if shop.ranking is not None:
+        models["ALS, ranked"] = shop.recommender
     for new, title in ((True, "what is new to the user"), (False, "all, repeat purchases included")):
         rows: list[list[object]] = []
         users = 0

@@ -58,7 +58,7 @@ def recommendations(found: list[Recommendation]) -> str:
     rows: list[list[object]] = [
         [
             i, str(r.product.item), r.product.name or "", _price(r.product.price),
-            r.score, ", ".join(f"{label(p)} ({share / r.score:.0%})" for p, share in r.because),
+            r.score, ", ".join(f"{label(p)} ({share / (r.factor_score or r.score):.0%})" for p, share in r.because),
         ]
         for i, r in enumerate(found, 1)
     ]  # fmt: skip

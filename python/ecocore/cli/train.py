@@ -40,6 +40,6 @@ def run(args: argparse.Namespace) -> None:
     if catalogue is not None:
         missing = catalogue.align(history.items).report["missing_items"]
         print(f"{catalogue}; it does not know {missing:,} of the {history.shape[1]:,} items")
-    shop = Shop.train(history, catalogue=catalogue, **parameters)
+    shop = Shop.train(history, catalogue=catalogue, ranking=args.ranking, **parameters)
     shop.save(args.out)
     print(f"saved to {args.out}; next: ecocore recommend {args.out} --user {shlex.quote(str(history.users[0]))}")
