@@ -10,6 +10,7 @@ import numpy.typing as npt
 from .errors import InvalidArgument
 from .events import Events, slices
 from .ids import IdMap
+from .moments import order_in_time
 
 __all__ = ["EventSequences", "event_sequences"]
 
@@ -24,8 +25,9 @@ class EventSequences(NamedTuple):
     event_types: list[Any] | None
 
 
-def event_sequences(events: Events) -> EventSequences:
-    """The log's events by user and time; events of one moment in the order of their items' ids.
+def event_sequences(events: Events, *, random_state: int = 0) -> EventSequences:
+    """The log's events by user and time; events of one moment, as those of a basket, in an order that is drawn (see
+    moments.py). The same log and ``random_state`` give the same order.
 
     All of it is held in memory: 16 bytes an event, and the ids. Raises InvalidArgument for a log without times.
     """
@@ -36,10 +38,14 @@ def event_sequences(events: Events) -> EventSequences:
     names = dict(events._db.run("SELECT code, name FROM event_types")) if typed else {}
     kinds = np.array(["", *(names[code] for code in range(len(names)))], object)  # "" where the type is missing
     ids = items.to_array()
+    random = np.random.default_rng(random_state)
     out = EventSequences(users, [], [], [] if typed else None)
     seen = []
     for part in slices(events._db, f"user, time, item{', event' * typed}", events._where):
-        order = np.lexsort((part["item"], part["time"], part["user"]))
+        # First an order that only the events decide, so that the draw does not depend on how they were read.
+        kind = (np.ma.filled(part["event"], -1),) if typed else ()
+        order = np.lexsort((*kind, part["item"], part["time"], part["user"]))
+        order = order[order_in_time(part["time"][order], part["user"][order], random=random)]
         user = part["user"][order]
         bounds = np.flatnonzero(np.diff(user)) + 1
         seen.append(user[np.concatenate([[0], bounds])])

@@ -17,7 +17,8 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "train-behavior", help="learn from the order of events (extra train)",
         description="FILES are an event log with users, items and times (name its columns), or text with one session a"
-        " line: item ids parted by blanks, oldest first.",
+        " line: item ids parted by blanks, oldest first. Events of one moment (a basket, or all of a day where times"
+        " are dates) have no order: it is drawn.",
     )  # fmt: skip
     add_event_options(parser, weights=False)
     parser.add_argument(

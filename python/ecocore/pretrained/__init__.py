@@ -16,6 +16,7 @@ from ..catalogue import Catalogue
 from ..errors import InvalidArgument
 from ..event_sequences import EventSequences
 from ..events import Events, slices
+from ..moments import order_in_time
 from ..storage import read_folder
 
 __all__ = ["FOLDER", "basket_sequences", "household_model"]
@@ -52,7 +53,7 @@ def basket_sequences(events: Events, catalogue: Catalogue, *, random_state: int 
         user, time, category = np.unique(rows[:, rows[2] >= 0], axis=1)
         if not user.size:
             continue
-        order = np.lexsort((random.random(user.size), time, user))
+        order = order_in_time(time, user, random=random)
         user, time, category = user[order], time[order], category[order]
         last = np.ones(user.size, bool)
         last[:-1] = (np.diff(user) != 0) | (np.diff(time) != 0)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..moments import order_in_time
 from ..times import DAY, SECOND
 from .customer import RFM, Interest, Month, NextPurchase, PriceBand, Profile, Rhythm, date_text
 from .measures import BANDS, MIN_GAPS, affinity, shares
@@ -30,9 +31,9 @@ def portrait(shop: Profiles, row: int, k: int) -> Profile:
     own = log.rows(
         f"SELECT item, time, {log.weight}::DOUBLE AS weight, {log.purchase} AS purchase, {log.paid}::DOUBLE AS paid,"
         f" {log.day}::BIGINT AS day, hour({log.local}) AS hour{order}{kind}"
-        f" FROM events WHERE user = {int(shop.codes[row])} AND {log.events._where} ORDER BY time, item"
+        f" FROM events WHERE user = {int(shop.codes[row])} AND {log.events._where} ORDER BY time, item{kind}"
     )
-    query = None if shop.model is None else _query(shop, shop.model, own)
+    query = None if shop.model is None else _query(shop, shop.model, own, int(shop.codes[row]))
     orders, spend = int(me["orders"]), float(me["spend"]) if log.priced else None
     bought = _Bought(shop, own)
     return Profile(
@@ -164,8 +165,10 @@ def _interests(shop: Profiles, own: dict[str, Array], query: Any, k: int) -> tup
 
 
 # ---- what comes next -------------------------------------------------------------------------------------------------
-def _query(shop: Profiles, model: BehaviorModel, own: dict[str, Array]) -> Any:
-    """The model's answer to all that the customer did."""
+def _query(shop: Profiles, model: BehaviorModel, own: dict[str, Array], seed: int) -> Any:
+    """The model's answer to all that the customer did; the order within a moment is drawn, as in training."""
+    order = order_in_time(own["time"], random=np.random.default_rng(seed))
+    own = {name: column[order] for name, column in own.items()}
     inputs: dict[str, Any] = {}
     if model.vocabulary.gap_boundaries is not None:
         inputs["times"] = [own["time"] / SECOND]

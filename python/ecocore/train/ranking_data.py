@@ -4,7 +4,8 @@ Where times are known, the items come in their order, and the item at a place is
 Otherwise each user's items are dealt into folds, and those of a fold are predicted from the other folds. The user's ALS
 factors are solved anew from the part of the history that may be seen: those of the whole history know the answer.
 
-Items of one moment, as those of a basket, have no order: it is drawn. By id, the last by id would always be the latest.
+Items of one moment, as those of a basket, have no order: it is drawn (moments.py). By id, the last by id would always
+be the latest.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from ..als import AlternatingLeastSquares
 from ..arrays import Csr, FloatArray, Int64Array
 from ..interactions import Interactions
+from ..moments import order_in_time
 from ..ranking_inputs import spans
 
 __all__ = ["Batch", "Examples", "Histories", "fold_in"]
@@ -54,8 +56,8 @@ class Histories:
         items, times = interactions.indices.astype(np.int64), interactions.times
         order = np.arange(items.size)
         if times is not None:  # rows are contiguous already: this orders within each
-            drawn = np.random.default_rng(0).random(items.size)  # in training and export alike
-            order = np.lexsort((drawn, times, interactions.row_numbers()))
+            random = np.random.default_rng(0)  # in training and export alike
+            order = order_in_time(times, interactions.row_numbers(), random=random)
         weights = interactions.data[order]
         whole = cls(interactions.indptr, items[order], weights, interactions.shape[1], times is not None)
         return whole if (weights > 0).all() else whole.take(weights > 0)
