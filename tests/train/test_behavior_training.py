@@ -134,6 +134,21 @@ def test_ctrl_c_keeps_the_best_so_far(tmp_path, monkeypatch):
     assert np.isfinite(arrays(tmp_path / "cut")["item_vectors"]).all()
 
 
+def test_ctrl_c_in_the_first_epoch_leaves_the_model_that_was_there(tmp_path, monkeypatch):
+    behavior(cycles(100), out=tmp_path / "m", epochs=1, validation=None, **SMALL)
+    before = {p.name: p.read_bytes() for p in (tmp_path / "m").iterdir()}
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "_step", interrupted)
+    for out in ("m", "new"):
+        with pytest.raises(KeyboardInterrupt):
+            behavior(cycles(100), out=tmp_path / out, epochs=3, **SMALL)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "m").iterdir()} == before
+    assert not (tmp_path / "new").exists()
+
+
 def test_unknown_items_are_learned_from_dropped_ones_and_counted(tmp_path):
     data = [*cycles(200), [7, 100, 101], [8, 100]]
     report = behavior(data, out=tmp_path / "m", epochs=2, min_count=2, item_dropout=0.2, **SMALL)

@@ -453,6 +453,22 @@ def test_ctrl_c_keeps_the_best_so_far(tmp_path, monkeypatch):
     assert np.isfinite(read_folder(tmp_path / "m", "ranking")[1]["item_vector"]).all()
 
 
+def test_ctrl_c_in_the_first_epoch_leaves_the_model_that_was_there(tmp_path, monkeypatch):
+    data, _, _ = tastes(60)
+    ranking(data, out=tmp_path / "m", epochs=1, validation=0, **SMALL)
+    before = {p.name: p.read_bytes() for p in (tmp_path / "m").iterdir()}
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ranking_loop, "_loss", interrupted)
+    for out in ("m", "new"):
+        with pytest.raises(KeyboardInterrupt):
+            ranking(data, out=tmp_path / out, epochs=3, **SMALL)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "m").iterdir()} == before
+    assert not (tmp_path / "new").exists()
+
+
 def test_without_users_histories_serve(tmp_path):
     data, _, _ = tastes(60)
     ranking(data, out=tmp_path / "m", epochs=1, validation=0, save_users=False, **SMALL)

@@ -87,8 +87,8 @@ def behavior(
     ``"last"``: the last event of every sequence; other sequences (without types and times); or ``None``. All items are
     ranked for every held-out event (those before it left out if ``filter_seen``), and the epoch with the best
     MRR@``k`` is exported; training ends after ``patience`` epochs without a better one. Ctrl-C also ends it, and the
-    best epoch so far is exported. The learning rate falls along half a cosine over ``epochs``, so fewer ``epochs`` is a
-    schedule of its own.
+    best epoch so far is exported; before the end of the first, nothing is written and KeyboardInterrupt raised. The
+    learning rate falls along half a cosine over ``epochs``, so fewer ``epochs`` is a schedule of its own.
 
     The same ``seed`` gives the same model on the same machine with the same number of threads.
 

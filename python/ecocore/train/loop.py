@@ -104,7 +104,8 @@ class _Sampler:
 def fit(
     net: BehaviorNet, training: Sequences, held_out: Sequences | None, plan: Plan
 ) -> tuple[list[EpochReport], bool]:
-    """Trains ``net`` in place; returns what happened in each epoch, and whether Ctrl-C ended it.
+    """Trains ``net`` in place; returns what happened in each epoch, and whether Ctrl-C ended it. Before the end of
+    the first epoch KeyboardInterrupt is raised.
 
     With held-out sequences the net is left as it was after the epoch with the best MRR@k, else as it is at the end.
     """
@@ -146,6 +147,8 @@ def fit(
                 elif epoch - max(history, key=lambda e: e.mrr or 0.0).epoch >= plan.patience:
                     break
     except KeyboardInterrupt:
+        if not history:  # nothing is learned that were worth more than the model that may be in its place
+            raise
         interrupted = True
         if plan.progress:
             show("interrupted; the best model so far is kept", end="\n")

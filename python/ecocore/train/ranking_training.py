@@ -78,7 +78,8 @@ def ranking(
     among all items that the user does not have; the epoch with the best MRR@``k`` is exported, training ends after
     ``patience`` epochs without a better one. 0: nothing is held out. ``als`` has seen held-out items, if not in the
     user factors taken here: this chooses epochs, it is no figure to report. ``save_users``: whether the vectors of all
-    users are saved. Ctrl-C ends training; the best epoch so far is exported.
+    users are saved. Ctrl-C ends training; the best epoch so far is exported, and before the end of the first
+    nothing is written and KeyboardInterrupt raised.
 
     The same ``seed`` gives the same model on the same machine with the same number of threads.
 

@@ -35,13 +35,13 @@ class TrainingReport:
     held_out_events: int
     k: int  # of recall and MRR
     epochs: tuple[EpochReport, ...]
-    best_epoch: int  # the one whose weights were exported; 0: none was finished
+    best_epoch: int  # the one whose weights were exported
     interrupted: bool
     seconds: float
 
     def __str__(self) -> str:
         state = "interrupted, " if self.interrupted else ""
-        best = next((str(e) for e in self.epochs if e.epoch == self.best_epoch), "no epoch was finished")
+        best = next(e for e in self.epochs if e.epoch == self.best_epoch)
         return (
             f"{self.sequences} sequences, {self.events} events, {self.items} items ({self.unknown_events} events of"
             f" rarer ones); {state}kept {best}; {self.seconds:.1f} s in all -> {self.path}"
