@@ -34,6 +34,22 @@ def test_arrays_and_lists_mean_the_same():
     v = Vocabulary.of(data, None, 1)
     for dtype in (np.int64, np.int32, np.uint8):
         assert lists(v.encode([np.array(s, dtype) for s in data])[0]) == lists(v.encode(data)[0])
+    text = [["b", "a"], ["a", "b", "a"], []]
+    for own in ([np.array(s, str) for s in text], [np.array(text[0]), *text[1:]], [list(np.array(s)) for s in text]):
+        v = Vocabulary.of(own, own, 1)
+        assert v.items.to_array().tolist() == ["a", "b"]
+        assert v.event_types.to_array().tolist() == ["a", "b"]
+        encoded, _ = v.encode(own, own)
+        assert lists(encoded) == [[2, 1], [1, 2, 1], []]
+        assert encoded.event_types.tolist() == [2, 1, 1, 2, 1]
+
+
+def test_times_may_be_datetime64():
+    v = Vocabulary.of([[1, 2, 1]], None, 1)
+    gaps = v.encode([[1, 2, 1], [1]], times=[[10.0, 10.5, 16.0], [0]])[0].gaps.tolist()
+    milliseconds = np.array([10_000, 10_500, 16_000]).astype("datetime64[ms]")
+    for own in (milliseconds, milliseconds.astype("datetime64[ns]"), list(milliseconds)):
+        assert v.encode([[1, 2, 1], [1]], times=[own, own[:1]])[0].gaps.tolist() == gaps
 
 
 def test_event_types_and_gaps_go_with_their_events():
@@ -53,6 +69,13 @@ def test_event_types_and_gaps_go_with_their_events():
         ({"sequences": [["a", 1], ["b"]]}, "throughout"),
         ({"sequences": [[1.5, 2.0]]}, "whole numbers or text"),
         ({"sequences": [[1, 2], 3]}, r"sequences\[1\]"),
+        ({"sequences": [np.array([1, 2**63 + 5], np.uint64)]}, "sequences: expected whole numbers below 2.63"),
+        ({"sequences": [np.array([1, 2]), np.array([3, 2**63 + 5], np.uint64)]}, "below 2.63"),
+        ({"sequences": [[2**63 + 5, 2**63 + 6]]}, "below 2.63"),
+        ({"sequences": [np.array(1), [2]]}, r"sequences\[0\]"),
+        ({"sequences": [np.array([1, 2]), np.array(["a"])]}, "throughout"),
+        ({"sequences": [[1, 2]], "times": [["a", "b"]]}, "times: expected seconds or datetime64"),
+        ({"sequences": [[1, 2]], "times": [np.array(["2024", "NaT"], "M8[s]")]}, "NaT"),
         ({"sequences": [[1, 1]]}, "at least 2 different items"),
         ({"sequences": [[1, 2]], "event_types": [["a"]]}, r"event_types\[0\].*2 in all; got 1"),
         ({"sequences": [[1, 2]], "event_types": []}, "one a sequence"),

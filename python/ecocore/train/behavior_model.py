@@ -60,8 +60,8 @@ def behavior(
 
     ``sequences``: for each subject (a session or a user) the list or array of its item ids, whole numbers or text,
     oldest first. ``event_types``: for each subject as many ids (``"view"``, ``"buy"``), embedded and added to the
-    items. ``times``: for each subject as many rising times in seconds; the gap to the event before is bucketed by
-    doubling and added as well.
+    items. ``times``: for each subject as many rising times, seconds or datetime64; the gap to the event before is
+    bucketed by doubling and added as well.
 
     ``cell``, ``dim`` (of the item vectors), ``hidden``, ``layers``: the size; a subject's state is ``layers`` times
     ``hidden`` numbers (twice that for LSTM). ``tied``: one table serves as input and output, else the output has its

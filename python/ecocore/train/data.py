@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..errors import InvalidArgument
 from ..ids import IdMap
+from ..sequences import as_times
 
 __all__ = ["GAP_BOUNDARIES", "Batch", "Sequences", "Vocabulary", "batches", "hold_out_last", "split", "windows"]
 
@@ -96,35 +97,51 @@ class Vocabulary:
 
 
 def _flat(sequences: Iterable[Any], name: str) -> tuple[Int64Array, npt.NDArray[Any]]:
-    """(indptr, values) of a list of lists or arrays; values are int64, float64 or object (text)."""
+    """(indptr, values) of a list of lists or arrays; values are int64 or object (text), those of times any numbers or
+    datetime64."""
     if isinstance(sequences, (str, bytes)) or not isinstance(sequences, Iterable):
         raise InvalidArgument(f"{name}: expected a list of lists; got {type(sequences).__name__}")
     parts = list(sequences)
     for i, part in enumerate(parts):
-        if isinstance(part, (str, bytes)) or not isinstance(part, (Sequence, np.ndarray)):
+        if isinstance(part, (str, bytes)) or not isinstance(part, (Sequence, np.ndarray)) or np.ndim(part) == 0:
             raise InvalidArgument(f"{name}[{i}]: expected a list or 1-D array; got {type(part).__name__} {part!r:.40}")
     indptr = np.zeros(len(parts) + 1, np.int64)
     np.cumsum([len(part) for part in parts], out=indptr[1:])
-    arrays = [np.asarray(part) for part in parts[:1]]
-    if arrays and isinstance(parts[0], np.ndarray) and arrays[0].ndim == 1 and arrays[0].dtype.kind in "iuf":
-        values = np.concatenate([np.asarray(part) for part in parts if len(part)] or [np.empty(0, np.int64)])
+    timed = name == "times"
+    numbers = "iufM" if timed else "iuf"
+    full = [part for part in parts if len(part)]
+    values: npt.NDArray[Any]
+    if not full:
+        values = np.empty(0, np.int64)
+    elif all(isinstance(part, np.ndarray) and part.ndim == 1 and part.dtype.kind in numbers for part in full):
+        values = np.concatenate([part if timed else _whole(part, name) for part in full])
     else:
-        flat = list(chain.from_iterable(parts))
-        kinds = {type(value) for value in flat}
-        if kinds == {str}:
+        flat = list(chain.from_iterable(full))
+        if all(issubclass(kind, str) for kind in {type(value) for value in flat}):
             values = np.empty(len(flat), object)
-            values[:] = flat
+            values[:] = [str(value) for value in flat]  # np.str_, of arrays of text, too
         else:
-            values = np.asarray(flat) if flat else np.empty(0, np.int64)
+            try:
+                values = np.asarray(flat)
+            except ValueError:  # lists of several depths
+                values = np.empty(len(flat), object)
+    if timed:
+        if values.ndim != 1 or values.dtype.kind not in numbers:
+            raise InvalidArgument(f"times: expected seconds or datetime64 throughout; got {values.dtype}")
+        return indptr, values
     if values.ndim != 1 or values.dtype.kind not in "iufO" or (values.dtype == object and not _all_text(values)):
         raise InvalidArgument(
             f"{name}: expected whole numbers or text throughout; got {values.dtype} (mixed kinds?); use str(id) for all"
         )
-    if values.dtype.kind in "iu":
-        values = values.astype(np.int64)
-    elif values.dtype.kind == "f" and name != "times":
+    return indptr, values if values.dtype == object else _whole(values, name)
+
+
+def _whole(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.int64]:
+    if values.dtype.kind == "f":
         raise InvalidArgument(f"{name}: expected whole numbers or text; got {values.dtype}; use .astype(np.int64)")
-    return indptr, values
+    if values.dtype == np.uint64 and values.size and values.max() > np.iinfo(np.int64).max:
+        raise InvalidArgument(f"{name}: expected whole numbers below 2^63; got {values.max()}; use str(id) for all")
+    return values.astype(np.int64)
 
 
 def _all_text(values: npt.NDArray[Any]) -> bool:
@@ -145,9 +162,7 @@ def _check_same(indptr: Int64Array, expected: Int64Array, name: str) -> None:
 
 def _gap_buckets(indptr: Int64Array, times: npt.NDArray[Any]) -> Int64Array:
     """The bucket of each event's gap in seconds to the one before it."""
-    times = times.astype(np.float64)
-    if not np.isfinite(times).all():
-        raise InvalidArgument("times: expected finite seconds; got NaN or infinity; drop those events")
+    times = as_times(times, int(indptr[-1]))
     gaps = np.diff(times, prepend=0.0)
     first = indptr[:-1][np.diff(indptr) > 0]
     gaps[first] = 0.0
