@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="the extra 'train' is not installed 
 pytest.importorskip("onnx", reason="the extra 'train' is not installed (no onnx)")
 
 from ecocore import InvalidArgument
-from ecocore.storage import read_folder
+from ecocore.storage import read_folder, write_folder
 from ecocore.train import behavior, loop
 
 SMALL = {
@@ -204,6 +204,41 @@ def test_bad_options_are_refused_by_name(tmp_path, options, message):
     with pytest.raises(InvalidArgument, match=message):
         behavior(cycles(20), out=tmp_path / "m", **{**SMALL, **options})
     assert not (tmp_path / "m").exists()
+
+
+def test_where_nothing_can_be_written_is_said_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("x")
+    write_folder(tmp_path / "other", "ranking", {}, {})
+
+    def work(*_):
+        raise AssertionError("trained in vain")
+
+    monkeypatch.setattr(loop, "_step", work)
+    for name, message in (("file", "is a file"), ("other", "holds a model of kind 'ranking'")):
+        with pytest.raises(InvalidArgument, match=f"path: .*{message}"):
+            behavior(cycles(20), out=tmp_path / name, epochs=1, **SMALL)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"validation": [[8, 9]]},
+        {"validation": [[100, 9], [101]]},
+        {"validation": 0.01, "sequences": [*cycles(40), [100, 7]], "min_count": 2},
+        {"validation": "last", "sequences": [[100, 101, 100 + i] for i in range(2, 9)], "min_count": 2},
+    ],
+    ids=["unknown", "only the first is known", "share", "last"],
+)
+def test_validation_without_a_known_next_item_is_refused_before_the_work(tmp_path, options):
+    with pytest.raises(InvalidArgument, match=r"validation: expected a held-out sequence in which .* got none"):
+        behavior(**{"sequences": cycles(20), "out": tmp_path / "m", "epochs": 1, **SMALL, **options})
+    assert not (tmp_path / "m").exists()
+
+
+def test_training_without_a_known_next_item_is_refused(tmp_path):
+    rare = [[i % 2, 10 + i] for i in range(8)]  # 0 and 1 are known and only ever come first
+    with pytest.raises(InvalidArgument, match=r"sequences: .* nothing to predict"):
+        behavior(rare, out=tmp_path / "m", min_count=2, validation=None, **SMALL)
 
 
 def test_sequences_without_a_next_item_are_refused(tmp_path):

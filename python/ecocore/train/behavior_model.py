@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from ..arrays import as_count
 from ..errors import InvalidArgument
+from ..storage import check_target
 from .data import GAP_BOUNDARIES, Sequences, Vocabulary, hold_out_last, split, windows
-from .export import save
+from .export import KIND, save
 from .loop import Plan, fit
 from .losses import LOSSES
 from .model import CELLS, BehaviorNet, Shape
@@ -95,6 +97,7 @@ def behavior(
     Raises InvalidArgument for data that do not fit together or leave nothing to learn.
     """
     start = time.perf_counter()
+    check_target(out, KIND)
     _check_choice(cell, "cell", CELLS)
     _check_choice(loss, "loss", LOSSES)
     _check_choice(precision, "precision", PRECISIONS)
@@ -123,8 +126,11 @@ def behavior(
     if held_out is not None:
         held_out = _newest(held_out, max_length + 1) if last_only else windows(held_out, max_length)
     training = windows(training, max_length)
-    if not len(training):
-        raise InvalidArgument("sequences: expected at least one of two events or more; got none: nothing to predict")
+    if not _known_targets(training).any():
+        raise InvalidArgument(
+            "sequences: expected at least one of two events or more whose items, after the first, are known; got none:"
+            " nothing to predict; give more data, hold out less, or lower min_count"
+        )
     held_out_events = 0 if held_out is None else len(held_out) if last_only else int((held_out.lengths - 1).sum())
 
     shape = Shape(
@@ -199,11 +205,22 @@ def _held_out(
         if events.event_types is not None or events.gaps is not None:
             raise InvalidArgument("validation: sequences have no event types or times here; give a share or 'last'")
         training, held_out = events, vocabulary.encode(validation)[0]
-    if not (held_out.lengths >= 2).any():
+    judged = _known_targets(held_out)
+    if validation == "last":
+        judged = judged[held_out.indptr[1:] - 1]
+    if not judged.any():
         raise InvalidArgument(
-            "validation: expected a held-out sequence of two events or more; got none; hold out more, or give None"
+            "validation: expected a held-out sequence in which an event is followed by an item that the model knows;"
+            " got none; hold out more, or None for nothing"
         )
     return training, held_out
+
+
+def _known_targets(sequences: Sequences) -> npt.NDArray[np.bool_]:
+    """For each event whether it can be asked for: a known item that is not a sequence's first."""
+    known: npt.NDArray[np.bool_] = sequences.items > 0
+    known[sequences.indptr[:-1][sequences.lengths > 0]] = False
+    return known
 
 
 def _log_shares(sequences: Sequences, rows: int) -> torch.Tensor:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import storage
 from ..als import AlternatingLeastSquares
 from ..arrays import as_count, as_matrix, describe
 from ..errors import InvalidArgument
 from ..interactions import Interactions
 from ..onnx.towers import TowerShape
 from ..ranking import KIND
+from ..storage import check_target
 from .behavior_model import check_range
 from .ranking_data import Examples, Histories
 from .ranking_export import save
@@ -86,6 +86,7 @@ def ranking(
     Raises InvalidArgument for data that do not fit together or leave nothing to learn.
     """
     start = time.perf_counter()
+    check_target(out, KIND)
     if not isinstance(interactions, Interactions):
         raise InvalidArgument(
             f"interactions: expected Interactions; got {describe(interactions)}; use Interactions.from_scipy(matrix)"
@@ -111,7 +112,6 @@ def ranking(
         item_factors = als.item_factors
     features = _features(item_features, "item_features", n_items)
     of_users = _features(user_features, "user_features", n_users)
-    storage.check_target(out, KIND)
 
     random = np.random.default_rng(seed)
     whole = Histories.of(interactions)
