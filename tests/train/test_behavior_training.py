@@ -12,6 +12,8 @@ pytest.importorskip("onnx", reason="the extra 'train' is not installed (no onnx)
 from ecocore import InvalidArgument
 from ecocore.storage import read_folder, write_folder
 from ecocore.train import behavior, loop
+from ecocore.train.data import Vocabulary
+from ecocore.train.model import BehaviorNet, Shape
 
 SMALL = {
     "dim": 16,
@@ -147,6 +149,51 @@ def test_ctrl_c_in_the_first_epoch_leaves_the_model_that_was_there(tmp_path, mon
             behavior(cycles(100), out=tmp_path / out, epochs=3, **SMALL)
     assert {p.name: p.read_bytes() for p in (tmp_path / "m").iterdir()} == before
     assert not (tmp_path / "new").exists()
+
+
+def test_a_net_of_nan_ranks_everything_last():
+    data = Vocabulary.of(cycles(50), None, 1).encode(cycles(50))[0]
+    net = BehaviorNet(Shape("lstm", items=31, dim=8, hidden=8), 0.0, None)
+    assert (loop.rank(net, data) <= 30).any()
+    net.items.fill_(float("nan"))
+    for filter_seen in (False, True):
+        assert (loop.rank(net, data, filter_seen=filter_seen) > 30).all()
+
+
+@pytest.mark.parametrize("validation", [None, 0.1])
+def test_a_loss_that_is_not_finite_ends_the_training(tmp_path, monkeypatch, validation):
+    step, calls = loop._step, []
+
+    def diverging(*args):
+        calls.append(1)
+        return float("nan") if len(calls) > first else step(*args)
+
+    monkeypatch.setattr(loop, "_step", diverging)
+    first = 3
+    with pytest.raises(InvalidArgument, match=r"learning_rate: training diverged \(the loss in epoch 1 is nan\)"):
+        behavior(cycles(100), out=tmp_path / "m", epochs=4, validation=validation, **SMALL)
+    assert not (tmp_path / "m").exists()
+    assert len(calls) == 4
+    calls.clear()
+    first = 10  # in the second epoch
+    if validation is None:
+        with pytest.raises(InvalidArgument, match="the loss in epoch 2 is nan"):
+            behavior(cycles(100), out=tmp_path / "m", epochs=4, validation=validation, **SMALL)
+    else:
+        report = behavior(cycles(100), out=tmp_path / "m", epochs=4, validation=validation, **SMALL)
+        assert (len(report.epochs), report.best_epoch) == (1, 1)
+
+
+def test_weights_that_are_not_finite_are_not_written(tmp_path, monkeypatch):
+    def poisoned(net, *args):
+        found = loop.fit(net, *args)
+        net.items[3] = float("inf")
+        return found
+
+    monkeypatch.setitem(behavior.__globals__, "fit", poisoned)
+    with pytest.raises(InvalidArgument, match="_vectors has numbers that are not finite; nothing was written"):
+        behavior(cycles(100), out=tmp_path / "m", epochs=1, validation=None, **SMALL)
+    assert not (tmp_path / "m").exists()
 
 
 def test_unknown_items_are_learned_from_dropped_ones_and_counted(tmp_path):

@@ -469,6 +469,44 @@ def test_ctrl_c_in_the_first_epoch_leaves_the_model_that_was_there(tmp_path, mon
     assert not (tmp_path / "new").exists()
 
 
+def test_features_beyond_float32s_reach_are_refused_before_the_work(tmp_path, monkeypatch):
+    data, kinds, _ = tastes(60)
+    people = np.ones((60, 2), np.float32)
+    with monkeypatch.context() as patch:
+        patch.setattr(ranking_loop, "_loss", None)
+        range_ = r"expected numbers from -1e\+06 to 1e\+06; got one of"
+        for size in (1e30, 1e7):
+            with pytest.raises(InvalidArgument, match=f"item_features: {range_}"):
+                ranking(data, out=tmp_path / "m", item_features=kinds * size, **SMALL)
+            with pytest.raises(InvalidArgument, match=f"user_features: {range_}"):
+                ranking(data, out=tmp_path / "m", user_features=people * -size, **SMALL)
+    assert not (tmp_path / "m").exists()
+    ranking(data, out=tmp_path / "m", item_features=kinds * 1e6, user_features=people * 1e6, epochs=1, **SMALL)
+    assert np.isfinite(RankingModel.load(tmp_path / "m").recommend("user 1", ITEMS).scores).all()
+
+
+def test_what_is_not_finite_is_not_written(tmp_path, monkeypatch):
+    data, _, _ = tastes(60)
+
+    def poisoned(net, *args):
+        found = ranking_loop.fit(net, *args)
+        with torch.no_grad():
+            net.user_query.weight[0, 0] = float("nan")
+        return found
+
+    loss = ranking_loop._loss
+    monkeypatch.setattr(ranking_loop, "_loss", lambda *args: loss(*args) * float("nan"))
+    for validation in (0, 100):
+        with pytest.raises(InvalidArgument, match=r"learning_rate: training diverged \(the loss in epoch 1 is nan\)"):
+            ranking(data, out=tmp_path / "m", epochs=2, validation=validation, **SMALL)
+    monkeypatch.setattr(ranking_loop, "_loss", loss)
+    monkeypatch.setitem(ranking.__globals__, "fit", poisoned)
+    for save_users in (True, False):
+        with pytest.raises(InvalidArgument, match="not finite; nothing was written"):
+            ranking(data, out=tmp_path / "m", epochs=1, save_users=save_users, **SMALL)
+    assert not (tmp_path / "m").exists()
+
+
 def test_without_users_histories_serve(tmp_path):
     data, _, _ = tastes(60)
     ranking(data, out=tmp_path / "m", epochs=1, validation=0, save_users=False, **SMALL)

@@ -94,7 +94,8 @@ def behavior(
 
     The same ``seed`` gives the same model on the same machine with the same number of threads.
 
-    Raises InvalidArgument for data that do not fit together or leave nothing to learn.
+    Raises InvalidArgument for data that do not fit together or leave nothing to learn, and where the training diverges
+    before an epoch was judged: nothing is written then.
     """
     start = time.perf_counter()
     check_target(out, KIND)

@@ -75,6 +75,7 @@ from onnx import TensorProto, helper, numpy_helper
 from .._core import __version__
 from ..storage import write_folder
 from .data import GAP_BOUNDARIES, Vocabulary
+from .finite import check_finite
 from .model import BehaviorNet, Shape
 
 __all__ = ["CONTRACT", "KIND", "OPSET", "arrays_of", "described_graph", "graph_of", "save"]
@@ -234,8 +235,10 @@ def graph_of(shape: Shape, arrays: Mapping[str, npt.NDArray[Any]]) -> onnx.Model
 
 
 def save(path: str | os.PathLike[str], net: BehaviorNet, vocabulary: Vocabulary, training: Mapping[str, Any]) -> None:
-    """Writes the model folder, replacing a behaviour model that is there; ``training`` is kept in ``meta``."""
+    """Writes the model folder, replacing a behaviour model that is there; ``training`` is kept in ``meta``.
+    Raises InvalidArgument for weights that are not finite."""
     shape, weights = net.shape, arrays_of(net)
+    check_finite(weights)
     graph, described = described_graph(shape, weights)
     ids, id_arrays = vocabulary.items.to_parts()
     arrays: dict[str, npt.NDArray[Any]] = {"graph": graph, **weights}

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from .data import Batch, Sequences, batches
+from .finite import Diverged, check_loss
 from .losses import Loss
 from .model import BehaviorNet
 from .report import EpochReport, show
@@ -105,7 +106,8 @@ def fit(
     net: BehaviorNet, training: Sequences, held_out: Sequences | None, plan: Plan
 ) -> tuple[list[EpochReport], bool]:
     """Trains ``net`` in place; returns what happened in each epoch, and whether Ctrl-C ended it. Before the end of
-    the first epoch KeyboardInterrupt is raised.
+    the first epoch KeyboardInterrupt is raised. A loss that is not finite ends it as well; InvalidArgument where no
+    epoch was judged before.
 
     With held-out sequences the net is left as it was after the epoch with the best MRR@k, else as it is at the end.
     """
@@ -128,7 +130,9 @@ def fit(
                 rate *= max(FINAL_RATE, (1 + math.cos(math.pi * done / total)) / 2)
                 count = int(batch.valid.sum())
                 if count:
-                    loss_sum += count * _step(net, adam, tables, sampler, batch, plan, random, rate, done)
+                    loss = _step(net, adam, tables, sampler, batch, plan, random, rate, done)
+                    check_loss(loss, epoch)
+                    loss_sum += count * loss
                     positions += count
                 if plan.progress and sys.stderr.isatty():  # in a log, a line an epoch is enough
                     mean = loss_sum / max(positions, 1)
@@ -152,6 +156,11 @@ def fit(
         interrupted = True
         if plan.progress:
             show("interrupted; the best model so far is kept", end="\n")
+    except Diverged as e:
+        if best_state is None:
+            raise
+        if plan.progress:
+            show(f"{e}; the best model so far is kept", end="\n")
     if best_state is not None:
         _restore(net, best_state)
     net.eval()
@@ -263,7 +272,7 @@ def rank(net: BehaviorNet, sequences: Sequences, *, last_only: bool = False, fil
                 seen = np.where(np.arange(batch.items.shape[1]) <= p[:, None], batch.items[s], 0)
                 scores.scatter_(1, torch.from_numpy(seen), -torch.inf)
                 scores.scatter_(1, target[:, None], own)  # what is asked for stays, seen or not
-            ranks.append((scores >= own).sum(1).numpy())
+            ranks.append((~(scores < own)).sum(1).numpy())  # NaN is last: a net that diverged has found nothing
     return np.concatenate(ranks)
 
 

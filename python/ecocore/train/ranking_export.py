@@ -42,6 +42,7 @@ from ..onnx.towers import GRAPHS, GraphName
 from ..parts import join_parts
 from ..ranking import CONTRACT, KIND
 from ..storage import write_folder
+from .finite import check_finite
 from .ranking_loop import ItemInputs
 from .ranking_net import RankingNet
 
@@ -176,7 +177,7 @@ def save(
     training: Mapping[str, Any],
 ) -> None:
     """Writes the model folder, replacing a ranking model that is there; ``training`` is kept in ``meta``. ``users``:
-    their ids, vectors and pair units."""
+    their ids, vectors and pair units. Raises InvalidArgument for numbers that are not finite."""
     children = {"items": items.to_parts()}
     if users is not None:
         children["users"] = users[0].to_parts()
@@ -190,6 +191,8 @@ def save(
     arrays["pair_weights"] = _array(net.pair_weights)
     if users is not None:
         arrays["user_vector"], arrays["user_pairs"] = users[1], users[2]
+    check_finite(arrays)
+    check_finite({name: _array(value) for name, value in net.named_parameters()})
     meta |= {"contract": CONTRACT, "shape": net.shape.to_meta(), "training": dict(training)}
     write_folder(path, KIND, meta, arrays)
 

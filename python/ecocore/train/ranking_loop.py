@@ -19,6 +19,7 @@ from torch import Tensor
 from ..als import AlternatingLeastSquares
 from ..arrays import FloatArray, Int64Array
 from ..ranking_inputs import history_weights, log_sizes, recent_events, spans
+from .finite import Diverged, check_loss
 from .ranking_data import Batch, Examples, Histories, fold_in
 from .ranking_net import RankingNet
 from .report import EpochReport, show
@@ -76,7 +77,8 @@ def fit(
     plan: RankingPlan,
 ) -> tuple[list[EpochReport], bool]:
     """Trains ``net`` in place; returns what happened in each epoch, and whether Ctrl-C ended it. Before the end of
-    the first epoch KeyboardInterrupt is raised.
+    the first epoch KeyboardInterrupt is raised. A loss that is not finite ends it as well; InvalidArgument where no
+    epoch was judged before.
 
     With held-out items the net is left as it was after the epoch with the best MRR@k, else as it is at the end.
     """
@@ -104,6 +106,7 @@ def fit(
                 adam.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
                 adam.step()
+                check_loss(loss.item(), epoch)
                 loss_sum += batch.targets.size * loss.item()
                 targets += batch.targets.size
                 if plan.progress and sys.stderr.isatty():  # in a log, a line an epoch is enough
@@ -127,6 +130,11 @@ def fit(
         interrupted = True
         if plan.progress:
             show("interrupted; the best model so far is kept", end="\n")
+    except Diverged as e:
+        if best_state is None:
+            raise
+        if plan.progress:
+            show(f"{e}; the best model so far is kept", end="\n")
     if best_state is not None:
         net.load_state_dict(best_state)
     net.eval()

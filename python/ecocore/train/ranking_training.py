@@ -26,6 +26,10 @@ from .report import TrainingReport
 
 __all__ = ["ranking"]
 
+# Scores and gradients are of the order of a feature's square: from here on nothing else counts beside such a column,
+# and from 1e9 on the squares of gradients, which Adam keeps, overflow.
+_LARGEST_FEATURE = 1e6
+
 
 def ranking(
     interactions: Interactions,
@@ -62,7 +66,8 @@ def ranking(
     the whole; without them, from the user's others.
     ``als``: a model fitted on the same interactions; its factors become inputs, and their inner product the start.
     ``item_features``: float32 [items, n] in the order of ``interactions.items``, as ``FeatureEncoder`` makes them of
-    category, price, sales, text and image vectors. ``user_features``: float32 [users, n].
+    category, price, sales, text and image vectors: of a common scale, and none beyond a million. ``user_features``:
+    float32 [users, n], likewise.
 
     ``dim`` of id embeddings and history vectors, ``hidden`` units of each tower, ``query``: length of the towers'
     vectors beside the ALS factors, ``pairs``: units of the layer over both towers, which cost time for every pair.
@@ -83,7 +88,8 @@ def ranking(
 
     The same ``seed`` gives the same model on the same machine with the same number of threads.
 
-    Raises InvalidArgument for data that do not fit together or leave nothing to learn.
+    Raises InvalidArgument for data that do not fit together or leave nothing to learn, and where the training diverges
+    before an epoch was judged: nothing is written then.
     """
     start = time.perf_counter()
     check_target(out, KIND)
@@ -183,4 +189,10 @@ def _features(values: Any, name: str, rows: int) -> np.ndarray:
     a = as_matrix(values, name)
     if len(a) != rows:
         raise InvalidArgument(f"{name}: expected {rows} rows, one for each id of interactions; got {len(a)}")
+    largest = float(np.abs(a).max(initial=0.0))
+    if largest > _LARGEST_FEATURE:
+        raise InvalidArgument(
+            f"{name}: expected numbers from {-_LARGEST_FEATURE:g} to {_LARGEST_FEATURE:g}; got one of size {largest:g};"
+            " bring the columns to a common scale, as FeatureEncoder does"
+        )
     return a.copy()  # tensors share it, and arrays of a caller may be read-only
