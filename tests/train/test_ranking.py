@@ -527,6 +527,7 @@ def test_bad_arguments_of_training_are_named(tmp_path):
         ({"user_features": np.zeros((3, 2))}, "user_features: expected 40 rows"),
         ({"item_features": kinds * np.nan}, "item_features: expected finite"),
         ({"als": AlternatingLeastSquares()}, "als: expected a fitted model"),
+        ({"als": fitted(tastes(41)[0])}, "als: expected a model of the same 40 users and 80 items; got 41 users"),
         ({"als": als, "interactions": data}, None),
         ({"epochs": 0}, "epochs"),
         ({"parts": 1}, "parts"),

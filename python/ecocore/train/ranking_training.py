@@ -113,8 +113,12 @@ def ranking(
     if als is not None:
         if als.user_factors is None or als.item_factors is None:
             raise InvalidArgument("als: expected a fitted model; call fit first")
-        if len(als.item_factors) != n_items:
-            raise InvalidArgument(f"als: expected a model of {n_items} items; got {len(als.item_factors)}")
+        own = len(als.user_factors), len(als.item_factors)
+        if own != (n_users, n_items):
+            raise InvalidArgument(
+                f"als: expected a model of the same {n_users} users and {n_items} items; got {own[0]} users and"
+                f" {own[1]} items; fit it on these interactions"
+            )
         item_factors = als.item_factors
     features = _features(item_features, "item_features", n_items)
     of_users = _features(user_features, "user_features", n_users)
