@@ -99,6 +99,11 @@ def test_info_of_this_installation_and_of_a_model(trained: str, capsys: pytest.C
         (["train", "LOG", *COLUMNS, "--weight", "buy=1", "--out", "x"], "types of events: purchase, view"),
         (["train", "LOG", *COLUMNS, "--weight", "view=-1", "--out", "x"], "--weight: expected a finite number"),
         (["train", "LOG", *COLUMNS, "--half-life", "long", "--out", "x"], "--half-life: "),
+        # before the log is read
+        (["train", "missing.csv", "--by", "quantity", "--out", "x"], "--by: needs a column of the log"),
+        (["train", "missing.csv", "--by", "amount", "--out", "x"], "name it with --amount COLUMN"),
+        (["train", "missing.csv", "--half-life", "8w", "--out", "x"], "--half-life: needs a column of the log"),
+        (["evaluate", "missing.csv", "--weight", "view=1"], "name it with --event COLUMN"),
         (["train", "LOG", *COLUMNS, "--threads", "-1", "--out", "x"], "--threads: "),
         (["train", "LOG", *COLUMNS, "--out", "."], "--out: "),
         (["train", "LOG", *COLUMNS, "--catalogue-name", "title", "--out", "x"], "add --catalogue FILE"),

@@ -52,6 +52,31 @@ def test_from_a_log_in_the_order_of_time(tmp_path, capsys: pytest.CaptureFixture
     assert np.shape(model.recommend([[3, 4]], k=2, event_types=[["view", "view"]]).ids) == (1, 2)
 
 
+def test_a_log_too_short_to_hold_out_is_learned_whole(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "sessions.txt"
+    path.write_text("a b c\nb c a\nd\n")
+    command = ["train-behavior", str(path), *SMALL, "--out", str(tmp_path / "model")]
+    assert main(command) == 2
+    assert "--validation: expected a held-out sequence" in capsys.readouterr().err
+    assert main([*command, "--validation", "0"]) == 0
+    assert BehaviorModel.load(tmp_path / "model").recommend([["a"]], k=2).ids.shape == (1, 2)
+    assert main([*command, "--validation", "0.6"]) == 0  # two of three
+
+
+@pytest.mark.parametrize("option", [["--validation", "1"], ["--validation", "nan"], ["--seed", "-1"]], ids=str)
+def test_options_are_checked_before_anything_is_read(tmp_path, capsys: pytest.CaptureFixture[str], option) -> None:
+    with pytest.raises(SystemExit) as e:
+        main(["train-behavior", str(tmp_path / "absent"), "--out", str(tmp_path / "model"), *option])
+    assert e.value.code == 2
+    assert f"argument {option[0]}: expected a" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("columns", [["--user", "u", "--item", "i"], ["--event", "e"]], ids=str)
+def test_a_log_without_time_is_refused_before_it_is_read(tmp_path, capsys, columns) -> None:
+    assert main(["train-behavior", str(tmp_path / "absent.csv"), *columns, "--out", str(tmp_path / "model")]) == 2
+    assert "--time: expected the column that orders the log" in capsys.readouterr().err
+
+
 def test_a_log_without_column_names_is_told_from_text(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "log.csv").write_text("user,item\na,b\n")
     assert main(["train-behavior", str(tmp_path / "log.csv"), "--out", str(tmp_path / "m")]) == 2

@@ -36,6 +36,13 @@ def positive_int(text: str) -> int:
     return int(text)
 
 
+def seed_int(text: str) -> int:
+    """argparse type: a whole number of at least 0."""
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0; got {text!r}")
+    return int(text)
+
+
 def add_event_options(parser: argparse.ArgumentParser, *, weights: bool = True) -> None:
     """Adds the log's paths, its columns, cleaning rules and, unless the command has no use for them, weights."""
     parser.add_argument(
@@ -106,6 +113,14 @@ def checked_model(args: argparse.Namespace) -> dict[str, Any]:
     parameters = {name: value for name, value in given.items() if value is not None}
     AlternatingLeastSquares(**parameters)
     check_weighing(_weights(args), args.half_life, args.cap)
+    paid = args.amount or args.price
+    for option, column, named in (
+        ("--weight", "--event", args.event or not args.weight),
+        ("--by", f"--{args.by}", args.by is None or (paid if args.by == "amount" else getattr(args, args.by))),
+        ("--half-life", "--time", args.time or not args.half_life),
+    ):
+        if not named:
+            raise InvalidArgument(f"{option}: needs a column of the log; name it with {column} COLUMN")
     return parameters
 
 

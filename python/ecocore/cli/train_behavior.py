@@ -9,7 +9,7 @@ from typing import Any
 from .. import storage
 from ..errors import InvalidArgument
 from ..event_sequences import event_sequences
-from .arguments import add_event_options, open_events, positive_int
+from .arguments import COLUMNS, add_event_options, open_events, positive_int, seed_int
 from .render import step
 
 
@@ -29,7 +29,11 @@ def add_parser(commands: Any) -> None:
     model.add_argument("--hidden", type=positive_int, default=128, metavar="N", help="default: 128")
     model.add_argument("--loss", choices=("sampled_softmax", "bpr_max", "bce"), default="sampled_softmax")
     model.add_argument("--epochs", type=positive_int, default=10, metavar="N", help="at most (default: 10)")
-    model.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    model.add_argument("--seed", type=seed_int, default=0, metavar="N", help="default: 0")
+    model.add_argument(
+        "--validation", type=_share, default=0.05, metavar="SHARE",
+        help="of the sequences, the last, held out to choose the epoch by; 0: none (default: 0.05)",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -37,7 +41,9 @@ def run(args: argparse.Namespace) -> None:
     from .. import train  # needs the extra; fails here, before the work, with the command that installs it
 
     storage.check_target(args.out, "behavior")
-    named = any(getattr(args, name) for name in ("user", "item", "time"))
+    named = any(getattr(args, name) for name in COLUMNS)
+    if named and not args.time:
+        raise InvalidArgument("time: expected the column that orders the log; name it with --time COLUMN")
     data: dict[str, Any]
     if named:
         with open_events(args) as events, step("putting events in order"):
@@ -49,10 +55,20 @@ def run(args: argparse.Namespace) -> None:
     print(f"{len(data['sequences']):,} sequences, {sum(map(len, data['sequences'])):,} events")
     report = train.behavior(
         out=args.out, cell=args.cell, dim=args.hidden, hidden=args.hidden, loss=args.loss, epochs=args.epochs,
-        seed=args.seed, **data,
+        validation=args.validation or None, seed=args.seed, **data,
     )  # fmt: skip
     print(report)
     print(f"saved to {args.out}")
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0 and less than 1; got {text!r}")
+    return share
 
 
 def _sessions(path: str) -> list[list[str]]:

@@ -212,7 +212,7 @@ def _held_out(
     if not judged.any():
         raise InvalidArgument(
             "validation: expected a held-out sequence in which an event is followed by an item that the model knows;"
-            " got none; hold out more, or None for nothing"
+            " got none; hold out more, or nothing"
         )
     return training, held_out
 
