@@ -13,6 +13,7 @@ pytest.importorskip("onnx", reason="the extra 'train' is not installed (no onnx)
 from ecocore import BehaviorModel, InvalidArgument, SessionStore
 from ecocore.storage import read_folder, write_folder
 from ecocore.train import CompressionRefused, behavior, compress
+from ecocore.train.loss_bound import least_sequences, loss_bound
 from reference_recurrent import encode, model_arrays, random_sequences, write_model
 
 METHODS = ("float16", "int8")
@@ -54,7 +55,7 @@ def shrink(model, tmp_path, method, **options):
     if loaded.vocabulary.event_types is not None:
         extras = {"event_types": [["type1"] * len(s) for s in log], "times": [list(range(len(s))) for s in log]}
     return compress(
-        model, out=tmp_path / method, method=method, calibration=log, max_recall_loss=1, k=5, **extras, **options
+        model, out=tmp_path / method, method=method, calibration=log, max_recall_loss=1, k=4, **extras, **options
     )
 
 
@@ -72,10 +73,11 @@ def inputs(model, seed=5):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_keeps_quality_and_says_so(trained, tmp_path, method):
-    report = compress(trained, out=tmp_path / "small", method=method, calibration=walks(200, 1), k=5)
+    report = compress(trained, out=tmp_path / "small", method=method, calibration=walks(1500, 1), k=5)
     assert report.accepted
     assert report.recall[0] > 0.6
-    assert report.recall[0] - report.recall[1] <= 0.005
+    assert report.recall[0] - report.recall[1] < report.loss_bound == report.total_loss_bound <= 0.005
+    assert report.judged_against == report.original == BehaviorModel.load(trained, "cpu").sha256
     assert report.overlap > (0.99 if method == "float16" else 0.9)
     assert 0 < report.max_probability_change < (0.01 if method == "float16" else 0.1)
     factor = 1.8 if method == "float16" else 3
@@ -119,7 +121,7 @@ def fragile(trained, tmp_path):
 
 
 def test_refuses_what_breaks_and_writes_nothing(fragile, tmp_path):
-    log = walks(200, 1)
+    log = walks(1500, 1)
     with pytest.raises(CompressionRefused, match=r"int8 refused: recall@5 0\.\d+ -> 0\.\d+.*nothing was written") as e:
         compress(fragile, out=tmp_path / "small", method="int8", calibration=log, k=5)
     assert not e.value.report.accepted
@@ -142,9 +144,60 @@ def test_the_graph_is_judged_as_well(trained, tmp_path, monkeypatch):
 
     monkeypatch.setitem(compress.__globals__, "described_graph", broken)
     with pytest.raises(CompressionRefused) as e:
-        compress(trained, out=tmp_path / "small", method="float16", calibration=walks(200, 1), k=5)
+        compress(trained, out=tmp_path / "small", method="float16", calibration=walks(600, 1), k=5)
     assert e.value.report.recall[1] > e.value.report.recall[0] - 0.005
     assert e.value.report.graph_recall < e.value.report.recall[0] - 0.1
+
+
+def test_few_sequences_cannot_show_that_little_is_lost(trained, tmp_path):
+    few = [[100, 101, 102], [103, 104, 105]] * 2  # the walk that the model knows best
+    for options in ({"method": "prune", "units": 0.1}, {"method": "float16"}):
+        with pytest.raises(InvalidArgument, match="calibration: expected at least 464 sequences"):
+            compress(trained, out=tmp_path / "small", calibration=few, k=5, **options)
+    assert compress(trained, out=tmp_path / "small", calibration=few, k=5, max_recall_loss=0.5).loss_bound > 0.2
+
+
+def test_a_model_is_judged_with_all_that_it_reads(tmp_path):
+    meta, arrays = model_arrays(types=3, gaps=6)
+    write_model(tmp_path / "m", meta, arrays)
+    log = random_sequences(np.random.default_rng(3), 30, longest=8, unknown=0)
+    types, times = [["type1"] * len(s) for s in log], [list(range(len(s))) for s in log]
+    for given, missing in (({"times": times}, "event_types"), ({"event_types": types}, "times")):
+        with pytest.raises(InvalidArgument, match=f"{missing}: expected those of the calibration sequences"):
+            compress(tmp_path / "m", out=tmp_path / "small", calibration=log, k=4, max_recall_loss=1, **given)
+    assert not (tmp_path / "small").exists()
+
+
+def test_the_bound_is_the_formula_of_its_source():
+    before, after = np.zeros((2, 200), bool)
+    before[:100], after[8:103] = True, True  # 8 lost, 3 gained
+    p, q = 9 / 202, 4 / 202
+    bonett_price = p - q + 1.6448536269514722 * ((p + q - (p - q) ** 2) / 202) ** 0.5
+    alone = loss_bound(before, after, np.arange(200))
+    assert alone == pytest.approx(bonett_price, rel=2e-3)
+    assert loss_bound(after, before, np.arange(200)) < alone  # a gain
+    assert loss_bound(before, after, np.arange(200) // 10) > 1.5 * alone  # the same in 20 sequences
+    assert loss_bound(before, after, np.zeros(200, np.int64)) > 0.8
+
+
+@pytest.mark.parametrize("loss", [0.5, 0.05, 0.005, 1.0])
+def test_so_many_sequences_show_so_small_a_loss(loss):
+    n = least_sequences(loss)
+    same = np.ones(3 * n, bool)
+    assert loss_bound(same, same, np.arange(3 * n) // 3) <= loss
+    assert n == 1 or loss_bound(same[3:], same[3:], np.arange(3 * n - 3) // 3) > loss
+
+
+@pytest.mark.parametrize(("together", "lost", "gained"), [(1, 0.02, 0.01), (10, 0.02, 0.01), (5, 0.005, 0.0)])
+def test_the_bound_holds_in_19_of_20_logs(together, lost, gained):
+    """Also where the events of a sequence, 1, 5 or 10, are all lost or all kept."""
+    random = np.random.default_rng(0)
+    sequence = np.arange(600 * together) // together
+    held = 0
+    for _ in range(1000):
+        fate = random.random(600)[sequence]
+        held += loss_bound(fate < 1 - gained, fate >= lost, sequence) >= lost - gained
+    assert held >= 930
 
 
 # ---- one model on both engines, the same bits in any company --------------------------------------------------------
@@ -300,7 +353,7 @@ def test_pruned_units_give_their_mean_to_the_biases(tmp_path):
 
 
 def test_prunes_rare_items(trained, tmp_path):
-    log = [[i for i in s if i != 117] for s in walks(300, 1)]  # nobody wants it
+    log = [[i for i in s if i != 117] for s in walks(1200, 1)]  # nobody wants it
     report = compress(trained, out=tmp_path / "small", method="prune", units=1.0, min_count=1, calibration=log, k=5)
     assert report.items == (60, 59)
     assert report.accepted
@@ -312,15 +365,35 @@ def test_prunes_rare_items(trained, tmp_path):
 
 
 def test_a_pruned_model_may_be_rounded_after_that(trained, tmp_path):
-    log = walks(200, 1)
+    log = walks(1500, 1)
     first = compress(trained, out=tmp_path / "a", method="prune", units=0.9, calibration=log, k=5, max_recall_loss=0.1)
     assert first.hidden == (32, 29)
-    compress(tmp_path / "a", out=tmp_path / "b", method="int8", calibration=log, k=5, max_recall_loss=0.1)
+    second = compress(tmp_path / "a", out=tmp_path / "b", method="int8", calibration=log, k=5, max_recall_loss=0.1)
     verdict = BehaviorModel.load(tmp_path / "b", "cpu").info["compression"]
     assert verdict["method"] == "int8"
     assert [e["method"] for e in verdict["earlier"]] == ["prune"]
+    # What it was judged against, and what it may have lost of the original: the sum.
+    assert verdict["judged_against"] == BehaviorModel.load(tmp_path / "a", "cpu").sha256
+    assert verdict["original"] == first.original == BehaviorModel.load(trained, "cpu").sha256
+    assert verdict["total_loss_bound"] == pytest.approx(first.loss_bound + second.loss_bound)
+    assert f"with the compressions before {second.total_loss_bound:.4f} of the original" in str(second)
+    again = {"out": tmp_path / "c", "method": "int8", "calibration": log, "k": 5}
+    with pytest.raises(CompressionRefused) as e:  # each of the two is within it, both together are not
+        compress(tmp_path / "a", max_recall_loss=first.loss_bound + 0.99 * second.loss_bound, **again)
+    assert e.value.report.loss_bound == second.loss_bound
+    with pytest.raises(InvalidArgument, match=r"max_recall_loss: .* which the model may have lost already"):
+        compress(tmp_path / "a", max_recall_loss=first.loss_bound, **again)
+    assert not (tmp_path / "c").exists()
     with pytest.raises(InvalidArgument, match="fewer bits already"):
         compress(tmp_path / "b", out=tmp_path / "c", method="float16", calibration=log)
+
+
+def test_what_a_model_lost_before_has_to_be_known(trained, tmp_path):
+    meta, arrays = read_folder(trained, "behavior")
+    for verdict in ({"method": "prune"}, {"total_loss_bound": "none"}, "prune", []):
+        write_folder(tmp_path / "m", "behavior", {**meta, "compression": verdict}, arrays)
+        with pytest.raises(InvalidArgument, match=r"model: .* compressed before, without a bound of what it lost"):
+            compress(tmp_path / "m", out=tmp_path / "small", calibration=walks(20, 1), k=5)
 
 
 # ---- bad input -------------------------------------------------------------------------------------------------------
@@ -331,16 +404,21 @@ def test_a_pruned_model_may_be_rounded_after_that(trained, tmp_path):
     [
         ({"method": "int4"}, "method: expected 'float16', 'int8' or 'prune'"),
         ({"units": 0.5}, "units, min_count: expected with method='prune' only"),
-        ({"method": "prune", "units": 0}, "units: expected a number from 0 to 1"),
+        ({"method": "prune", "units": 0}, "units: expected a number above 0 and at most 1"),
         ({"method": "prune", "units": "most"}, "units: expected a number"),
-        ({"method": "prune", "min_count": 10_000}, "min_count: expected to leave more than k = 5"),
-        ({"max_recall_loss": -0.1}, "max_recall_loss: expected a number from 0 to 1"),
+        ({"method": "prune", "min_count": 10_000}, "min_count: expected to leave at least 50 items"),
+        ({"max_recall_loss": -0.1}, "max_recall_loss: expected a number above 0 and at most 1"),
+        ({"max_recall_loss": 0}, "max_recall_loss: expected a number above 0"),
         ({"max_recall_loss": float("nan")}, "max_recall_loss: expected a number"),
         ({"calibration": [[100]]}, "calibration: expected sequences in which an event is followed"),
         ({"calibration": [[1, 2, 3]]}, "calibration: expected sequences in which an event is followed"),
         ({"calibration": []}, "calibration: expected sequences"),
         ({"k": 0}, "k: expected"),
         ({"k": 61}, "k: expected"),
+        ({"k": 60}, "k: expected at most a tenth of the model's 60 items; got 60"),
+        ({"k": 7}, "k: expected at most a tenth of the model's 60 items; got 7"),
+        ({}, "calibration: expected at least 464 sequences to judge by"),
+        ({"times": [[1, 2]]}, "times: this model takes none"),
         ({"event_types": [["view"]]}, "event_types: this model takes none"),
     ],
     ids=str,

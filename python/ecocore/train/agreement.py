@@ -11,8 +11,9 @@ import numpy.typing as npt
 from ..behavior import BehaviorModel, Encoded
 from ..errors import InvalidArgument
 from ..sequences import EventRows
+from .loss_bound import loss_bound
 
-__all__ = ["Agreement", "agreement", "walk"]
+__all__ = ["Agreement", "agreement", "asked", "walk"]
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -29,6 +30,7 @@ class Agreement:
     mrr: tuple[float, float]  # @k
     overlap: float  # share of the first model's k best that are among the other's
     max_probability_change: float  # of any item that both know, over a sample of events
+    loss_bound: float  # the share of recall@k that the second loses at most, see loss_bound.py
 
 
 def walk(model: BehaviorModel, rows: EventRows, which: Int64Array) -> Iterator[tuple[Int64Array, Encoded]]:
@@ -62,11 +64,13 @@ def agreement(
     last[rows.indptr[1:][which] - 1] = True
     common = after.items.to_array()
     events, sampled = 0, 0
-    recall, mrr, shared, change = np.zeros(2), np.zeros(2), 0, 0.0
+    mrr, shared, change = np.zeros(2), 0, 0.0
+    found_by = np.zeros((2, last.size), bool)  # by the place of the item that was asked for
     for (at, a), (_, b) in zip(walk(before, rows, which), walk(after, theirs, which), strict=True):
         has_next = np.flatnonzero(~last[at])
-        wanted = rows.ids[0][at[has_next] + 1]
-        has_next, wanted = has_next[wanted > 0], wanted[wanted > 0]
+        places = at[has_next] + 1
+        wanted = rows.ids[0][places]
+        has_next, places, wanted = has_next[wanted > 0], places[wanted > 0], wanted[wanted > 0]
         events += wanted.size
         for begin in range(0, wanted.size, _BLOCK):
             part = has_next[begin : begin + _BLOCK]
@@ -74,7 +78,7 @@ def agreement(
             best = [_best(before, a.query[part], k), kept[_best(after, b.query[part], k)]]
             for i, found in enumerate(best):
                 hit = found == target
-                recall[i] += np.count_nonzero(hit)
+                found_by[i, places[begin : begin + _BLOCK]] = hit.any(axis=1)
                 mrr[i] += (hit / np.arange(1, k + 1)).sum()
             shared += int(np.count_nonzero((best[0][:, :, None] == best[1][:, None, :]).any(axis=2)))
         sample = has_next[: min(_SAMPLE // 4, _SAMPLE - sampled)]
@@ -86,8 +90,22 @@ def agreement(
         raise InvalidArgument(
             "calibration: expected sequences in which an event is followed by an item that the model knows; got none"
         )
-    shares = (recall / events).tolist(), (mrr / events).tolist()
-    return Agreement(events, tuple(shares[0]), tuple(shares[1]), shared / (k * events), change)
+    every = asked(rows, which)
+    hits = found_by[:, every]
+    bound = loss_bound(hits[0], hits[1], np.searchsorted(rows.indptr, every, side="right"))
+    recall, mrr = hits.mean(axis=1), mrr / events
+    shares = (float(recall[0]), float(recall[1])), (float(mrr[0]), float(mrr[1]))
+    return Agreement(events, *shares, shared / (k * events), change, bound)
+
+
+def asked(rows: EventRows, which: Int64Array) -> Int64Array:
+    """The places of the events of the sequences ``which`` that are asked for: known, and not a sequence's first."""
+    lengths = np.diff(rows.indptr)
+    chosen = np.zeros(len(rows), bool)
+    chosen[which] = True
+    wanted = np.repeat(chosen, lengths) & (rows.ids[0] > 0)
+    wanted[rows.indptr[:-1][lengths > 0]] = False
+    return np.flatnonzero(wanted)
 
 
 def _best(model: BehaviorModel, query: npt.NDArray[np.float32], k: int) -> Int64Array:
