@@ -37,3 +37,12 @@ def test_a_bad_target_is_refused_before_the_work(tmp_path, monkeypatch, capsys: 
     with pytest.raises(InvalidArgument, match="taken"):
         train.nlu([("a", "x"), ("b", "y")], out=taken)
     assert [p.name for p in taken.iterdir()] == ["something.txt"]
+
+
+def test_a_bad_rule_is_refused_before_the_work(tmp_path, monkeypatch) -> None:
+    def no_work(*_: object, **__: object) -> None:
+        raise AssertionError("worked before looking at the rules")
+
+    monkeypatch.setattr(nlu_model, "fit_intents", no_work)
+    with pytest.raises(InvalidArgument, match="rules"):
+        train.nlu([("a", "x"), ("b", "y")], out=tmp_path / "m", rules={"code": "("}, encoder=None)

@@ -87,6 +87,9 @@ def nlu(
     strange = sorted({n for e in held or () for n in e.intents} - number.keys())
     if strange:
         raise InvalidArgument(f"validation: intents that no example has: {', '.join(strange[:5])}")
+    lists = {name: _as_lookup(values) for name, values in (lookups or {}).items()}
+    patterns = dict.fromkeys(BUILT_IN, "built-in") if rules is None else dict(rules)
+    compile_rules(patterns)
     options = replace(intent_options or IntentOptions(), seed=seed)
     words: WordVectors | None = None
     if encoder == "use" or (encoder == "auto" and encoder_is_installed()):
@@ -114,9 +117,6 @@ def nlu(
         logits, unseen, labels, several=several, turned_away=turned_away, precision=precision, coverage=coverage
     )
 
-    lists = {name: _as_lookup(values) for name, values in (lookups or {}).items()}
-    patterns = dict.fromkeys(BUILT_IN, "built-in") if rules is None else dict(rules)
-    compile_rules(patterns)
     meta: dict[str, Any] = {
         "intents": names,
         "meaning_gain": arrays.meaning_gain,
