@@ -81,3 +81,13 @@ def test_a_log_without_column_names_is_told_from_text(tmp_path, capsys: pytest.C
     (tmp_path / "log.csv").write_text("user,item\na,b\n")
     assert main(["train-behavior", str(tmp_path / "log.csv"), "--out", str(tmp_path / "m")]) == 2
     assert "name its columns" in capsys.readouterr().err
+
+
+def test_options_that_would_do_nothing_are_refused(tmp_path, capsys):
+    (tmp_path / "sessions.txt").write_text("a b c\n" * 20)
+    options = ["--out", str(tmp_path / "out")]
+    for option in (["--strict"], ["--keep-free"], ["--drop", "item=C*"]):
+        assert main(["train-behavior", str(tmp_path / "sessions.txt"), *option, *options]) == 2
+        assert f"{option[0]}: cleans an event log" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["train-behavior", str(tmp_path / "sessions.txt"), "--min-user-items", "2", *options])

@@ -58,16 +58,16 @@ def add_event_options(parser: argparse.ArgumentParser, *, weights: bool = True) 
     )  # fmt: skip
     cleaning.add_argument("--keep-free", action="store_true", help="keep lines with a price of 0")
     cleaning.add_argument("--time-zone", default="UTC", metavar="ZONE", help="of times without one (default: UTC)")
+    cleaning.add_argument("--strict", action="store_true", help="raise for bad rows and unknown event types")
+    if not weights:
+        parser.set_defaults(weight=[])
+        return
     cleaning.add_argument(
         "--min-user-items", type=positive_int, default=1, metavar="N", help="users with fewer items are left out"
     )
     cleaning.add_argument(
         "--min-item-users", type=positive_int, default=1, metavar="N", help="items with fewer users are left out"
     )
-    cleaning.add_argument("--strict", action="store_true", help="raise for bad rows and unknown event types")
-    if not weights:
-        parser.set_defaults(weight=[])
-        return
     counts = parser.add_argument_group("what an event counts")
     counts.add_argument(
         "--weight", action="append", default=[], metavar="EVENT=NUMBER",

@@ -44,6 +44,11 @@ def run(args: argparse.Namespace) -> None:
     named = any(getattr(args, name) for name in COLUMNS)
     if named and not args.time:
         raise InvalidArgument("time: expected the column that orders the log; name it with --time COLUMN")
+    cleaning = {"--drop": args.drop, "--keep-free": args.keep_free, "--strict": args.strict}
+    if not named and (useless := [option for option, given in cleaning.items() if given]):
+        raise InvalidArgument(
+            f"{useless[0]}: cleans an event log, and no column is named; add --user, --item and --time, or leave it out"
+        )
     data: dict[str, Any]
     if named:
         with open_events(args) as events, step("putting events in order"):
