@@ -124,7 +124,7 @@ class Shop:
         events: Events | Interactions,
         *,
         catalogue: Catalogue | None = None,
-        ranking: bool | Mapping[str, Any] = False,
+        ranking: bool | Mapping[str, Any] | None = None,
         show_progress: bool = True,
         callback: Callable[[int, float, float | None], None] | None = None,
         **parameters: Any,
@@ -146,7 +146,7 @@ class Shop:
         model = AlternatingLeastSquares(**(DEFAULTS if ials else {}) | parameters)
         model.fit(history, show_progress=show_progress, callback=callback)
         shop = cls(model, history, catalogue)
-        if ranking is False:
+        if ranking is None or ranking is False:
             return shop
         return shop.with_ranking(**{"progress": show_progress} | ({} if ranking is True else dict(ranking)))
 

@@ -59,13 +59,23 @@ def test_one_of_a_list_is_meant_by_its_place_or_its_product(scripted):
     ("text", "meant"),
     [("the cheaper one", "B"), ("how much is the cheapest of them?", "B"), ("I take the most expensive one", "C"),
      ("便宜的那个", "B"), ("最贵的那款", "C"), ("最便宜的", "B"), ("what is the cheapest one you have", None),
-     ("the cheapest tent", None), ("最便宜的帐篷", None)],
+     ("not the cheaper one, the other", None), ("the cheapest tent", None), ("最便宜的帐篷", None)],
 )  # fmt: skip
 def test_one_of_a_list_is_meant_by_its_price(text, meant):
     prices = {"A": Decimal(20), "B": Decimal(10), "C": Decimal(30)}
     value = pointed_at(text, ("product", ("A", "B", "C")), prices.get)
     assert (value and value.value) == (meant and (meant,))
     assert pointed_at(text, ("product", ("A", "B")), lambda _: Decimal(10)) is None
+    assert pointed_at(text, ("product", ("A",)), lambda _: Decimal(10)) is None
+
+
+def test_one_that_was_pointed_at_does_not_make_the_list_forgotten(demo):
+    shop, recommender = demo
+    a = Assistant(ScriptedNLU({"something for my dad": "recommend"}), shop, recommender=recommender)
+    shown = a.reply("chen", "something for my dad").products
+    price = {p: shop.product(p).price.amount for p in shown}
+    assert a.reply("chen", "the most expensive one").products == (max(price, key=price.get),)
+    assert a.reply("chen", "the cheapest").products == (min(price, key=price.get),)
 
 
 def test_a_limit_alone_goes_on_with_the_recommendation(demo):

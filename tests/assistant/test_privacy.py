@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecocore.assistant import privacy
 from ecocore.assistant.privacy import is_bank_card, is_identity_card, mask
 
 
@@ -94,3 +95,12 @@ def test_masking_never_fails_and_is_stable(text):
 def test_given_spans_are_masked_too():
     assert mask("send to 5 Park Road please", [(8, 19, "address")]) == "send to [address] please"
     assert mask("to 13800138000 x", [(0, 8, "address")]) == "[address] x"
+
+
+def test_a_long_row_of_numbers_takes_linear_time(monkeypatch):
+    """From each of a thousand groups no further than the longest number reaches, not to the end."""
+    seen = []
+    certain = privacy._certain
+    monkeypatch.setattr(privacy, "_certain", lambda digits: seen.append(digits) or certain(digits))
+    privacy.mask("1 " * 1000)
+    assert 0 < len(seen) <= 1000 * (privacy._LONGEST + 1)

@@ -17,7 +17,7 @@ from typing import Any
 from ..arrays import as_count, describe
 from ..errors import FormatError, InvalidArgument
 from ..starter import FOLDER, read_json
-from .dialogue import Frame, State, StateStore, correction, follow_up, pointed_at, yes_or_no
+from .dialogue import Frame, State, StateStore, corrected, correction, follow_up, pointed_at, yes_or_no
 from .evidence import Evidence, unbacked
 from .faq import FaqIndex
 from .kinds import Kind
@@ -203,6 +203,8 @@ class Assistant:
                 any_kind=self._policy.about_goods(parse.intent) or awaiting == "product",
                 any_number=awaiting == "order_id" or (awaiting == "confirm" and "order_id" in known),
             )
+            if not follow_up(text, values):
+                values = [v for v in values if v.bound != "number"]  # some number in a longer sentence
             if (meant := pointed_at(text, state.offered, self._policy.price_of)) and all(
                 v.slot != meant.slot or v.value == () or _among(meant, v) for v in values
             ):
@@ -254,7 +256,9 @@ class Assistant:
             return None
         if frame.awaiting == "confirm":
             answer = yes_or_no(turn.text)
-            if answer is None and turn.outcome == "sure" and turn.intent in ("affirm", "deny") and not turn.values:
+            own = frame.slots.get("order_id", "")  # "yes, order 204815" where that is the one
+            others = [v for v in turn.values if v.slot != "order_id" or not own.endswith(v.value)]
+            if answer is None and turn.outcome == "sure" and turn.intent in ("affirm", "deny") and not others:
                 answer = turn.intent == "affirm"
             if answer is False and turn.intent == frame.intent and turn.outcome == "sure":
                 answer = None  # "cancel", when asked whether to cancel an order, is no plain no
@@ -379,8 +383,16 @@ class Assistant:
 
     def _frame(self, intent: str, values: Sequence[Value], state: State, turn: _Turn) -> Frame:
         """A new concern, with what was said and, where it fits, the order or product that was last spoken of."""
-        frame = Frame(intent, {v.slot: v.value for v in values if not v.negated})
+        said = [v for v in values if not v.negated]
+        frame = Frame(intent, {v.slot: v.value for v in said})
         action = self._policy.intents[intent]["action"]
+        for slot in ("order_id", "size"):
+            several = [v for v in said if v.slot == slot]
+            if len({v.value for v in several}) > 1 and not corrected(turn.text, several):
+                if slot == "order_id":
+                    frame.slots["orders"] = tuple(dict.fromkeys(v.value for v in several))
+                elif action == "request":
+                    del frame.slots[slot]  # which of them is wanted is asked
         if action == "compare":
             frame.slots["products"] = _pair(values)
         if action in ("request", "order_status", "refund_status") and not frame.slots.keys() & {"order_id", "product"}:
@@ -418,7 +430,9 @@ class Assistant:
             handoff = Handoff(draft.handoff, self._summary(draft.handoff, state, masked))
         for name, slot in _LISTS.items():
             if name in draft.facts and draft.template == template:
-                state.offered = slot, tuple(item.key for item in draft.facts[name].value)
+                shown = tuple(item.key for item in draft.facts[name].value)
+                if len(shown) > 1 or state.offered[0] != slot or not set(shown) < set(state.offered[1]):
+                    state.offered = slot, shown  # one of a list does not make the rest of it forgotten
         shown = draft.facts["items"].value if template.startswith("recommend.") and "items" in draft.facts else ()
         reply = Reply(
             secrets.token_hex(12), rendered.text, language, turn.intent, turn.parse.confidence, turn.outcome,

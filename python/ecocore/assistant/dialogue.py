@@ -13,7 +13,7 @@ from typing import Any
 
 from .values import Value, without
 
-__all__ = ["Frame", "State", "StateStore", "correction", "follow_up", "pointed_at", "yes_or_no"]
+__all__ = ["Frame", "State", "StateStore", "corrected", "correction", "follow_up", "pointed_at", "yes_or_no"]
 
 _TURNS = 12  # what a hand-off shows of the conversation
 _SHOWN = 300  # characters of each of them
@@ -140,6 +140,8 @@ _BY_PRICE = re.compile(
     r"|(?:(?P<least2>最?便宜)|最?贵)的?那?一?[个款件双](?!多少)|最(?:(?P<least3>便宜)|贵)的(?=[，。！？,.!?]*$)"
 )
 
+_DENIED = re.compile(r"(?:\bnot|\bno|\bnever|不是|不要|别要|不)\s*$")
+
 
 def pointed_at(text: str, offered: tuple[str, tuple[str, ...]], price: Callable[[str], Decimal | None]) -> Value | None:
     """The entry of the list last shown that "the second one", "第二个" or "the cheapest" means; None if nothing points
@@ -153,9 +155,9 @@ def pointed_at(text: str, offered: tuple[str, tuple[str, ...]], price: Callable[
         if place >= len(shown):
             return None
         meant = shown[place]
-    elif slot == "product" and (m := _BY_PRICE.search(lower)):
+    elif slot == "product" and (m := _BY_PRICE.search(lower)) and not _DENIED.search(lower[: m.start()]):
         prices = {p: found for p in shown if (found := price(p)) is not None}
-        if not prices:
+        if len(prices) < 2:
             return None
         meant = (min if m["least"] or m["least2"] or m["least3"] else max)(prices, key=prices.__getitem__)
         if list(prices.values()).count(prices[meant]) > 1:
@@ -185,6 +187,11 @@ def correction(text: str, values: Sequence[Value], frame: Frame) -> dict[str, An
         return None
     # "I do not want a refund for EC1, where is it" corrects nothing: what is left must be small talk around the values.
     return changed if _rest(text, values) <= 12 else None
+
+
+def corrected(text: str, values: Sequence[Value]) -> bool:
+    """Whether the last of some values takes the place of those before it: "EC1, I mean EC2"."""
+    return len(values) > 1 and bool(_CUE.search(text[values[-2].end : values[-1].start].lower()))
 
 
 def follow_up(text: str, values: Sequence[Value]) -> bool:

@@ -105,7 +105,7 @@ _PATTERN = re.compile(
     """,
     re.VERBOSE,
 )
-_SCALED = re.compile(rf"\d\s?({'|'.join(_TIMES)})")
+_SCALED = re.compile(rf"\d\s?({'|'.join(_TIMES)})(?![a-z])")
 _FORMAL = str.maketrans("壹贰叁肆伍陆柒捌玖拾佰仟萬億兩貳參陸", "一二三四五六七八九十百千万亿两二三六")
 
 

@@ -14,20 +14,27 @@ from .protocols import Order, Slot
 __all__ = ["OrderIds", "ending_so"]
 
 _UNITS = (
-    r"(?![\w%]|\s*(?:pcs|pieces?|units?|copies|items|of\b|x\b|yuan|dollars?|usd|rmb|[个件套份块元台双只条箱天年月]))"
+    r"(?![A-Za-z0-9_%]|\s*(?:pcs|pieces?|units?|copies|items|of\b|x\b|yuan|dollars?|usd|rmb"
+    r"|[个件套份块元台双只条箱天年月]))"
 )
-_TOKEN = r"(?!\d{4}-\d{1,2}-\d)([A-Za-z]{0,4}-?\d(?:-?[A-Za-z0-9])*)" + _UNITS
+_PLAIN = r"(?!\d{4}-\d{1,2}-\d)[A-Za-z]{0,4}-?\d(?:-?[A-Za-z0-9])*"
+_TOKEN = rf"(\d{{1,3}}(?:[ ,.]\d{{3}})+|{_PLAIN})" + _UNITS  # "204,815" is said of numbers with a word for them only
+_MARKS = r"[\s#\"'(（【“]*"
 _NAMED = re.compile(  # a word for the number stands before it: two digits are enough
-    r"(?:\border\s*(?:number|num\b|no\b\.?|id\b|ref(?:erence)?\b)|\border\b[^\w]{0,3}\bending(?: (?:in|with|on))?\b"
-    r"|\border\s*(?=#)|单号码?|订单编号|尾号)(?:\s*(?:is|was|[:：=]|是|为))?\s*#?\s*" + _TOKEN,
+    r"(?:\border\s*(?:number|num\b|no\b\.?|id\b|ref(?:erence)?\b)|\border\s*(?=#)|单号码?|订单编号|尾号"
+    r"|\border\b[^.!?\d]{0,25}\b(?:end(?:s|ing)?(?: (?:in|with|on))?|last (?:\w+ )?digits?))"
+    rf"(?:\s*(?:is|was|are|[:：=]|是|为))?{_MARKS}{_TOKEN}",
     re.IGNORECASE,
 )
-_ORDER = re.compile(r"(?:\border\b|订单)(?:\s*[:：]|\s*是)?\s*" + _TOKEN, re.IGNORECASE)
-_ANY = re.compile(r"(?<![\w.,$€£¥-])#?" + _TOKEN)
+_ORDER = re.compile(rf"(?:\border\b|订单)(?:\s*[:：]|\s*是)?{_MARKS}{_TOKEN}", re.IGNORECASE)
+_ENDS = re.compile(r"\s*(?:$|[\"')）】”.,!?;，。！？]|please\b|pls\b)")  # "cancel order 15", not "order 15 mugs"
+_ANY = re.compile(rf"(?<![\w.,$€£¥/-])#?({_PLAIN})" + _UNITS)
+_SLOT = re.compile(rf"#?\s*(?:[A-Za-z]{{1,4}}[\s-]?)?(?:\d{{1,3}}(?:[ ,.]\d{{3}})+|{_PLAIN})")
 _WORD = re.compile(  # "where is 204845" is no order IS204845
     r"(?:am|an|and|are|as|at|be|by|do|for|go|hi|id|if|in|is|it|me|my|no|not|nr|num|of|ok|on|or|re|so|the|to|up|us|was|we)\s",
     re.IGNORECASE,
 )
+_NUMBERED = re.compile(r"(?:id|no|nr|num)\s+", re.IGNORECASE)
 _FEWEST, _DIGITS = 2, 4  # digits of an id where a word for it stands before, and elsewhere
 
 
@@ -44,20 +51,27 @@ class OrderIds:
 
     def written(self, text: str) -> Iterator[tuple[str, int, int]]:
         """Ids as the shop writes them, with blanks, hyphens and # between: (id, start, end)."""
-        return ((_plain(m[0]), *m.span()) for m in self._written.finditer(text) if not _WORD.match(m[1]))
+        for m in self._written.finditer(text):
+            if not _WORD.match(m[1]):
+                yield re.sub(r"[\s#-]", "", m[0]).upper(), *m.span()
 
-    def said(self, text: str, parsed: Iterable[Slot], awaited: bool) -> Iterator[tuple[str, int, int]]:
-        """What else stands for an id: what the NLU marks as one, what follows "order number", and where one is
-        ``awaited``, any number of four digits."""
+    def said(self, text: str, parsed: Iterable[Slot]) -> Iterator[tuple[str, int, int]]:
+        """What else stands for an id: what the NLU marks as one, and what follows "order number" or the like."""
         for slot in parsed:
-            if slot.name == "order_id" and _digits(slot.value) >= _FEWEST:
+            if slot.name == "order_id" and _digits(slot.value) >= _FEWEST and _SLOT.fullmatch(slot.value.strip()):
                 yield _plain(slot.value), slot.start, slot.end
-        for pattern, least in ((_NAMED, _FEWEST), (_ORDER, _DIGITS), (_ANY, _DIGITS)):
-            if pattern is _ANY and not awaited:
-                continue
+        for pattern in (_NAMED, _ORDER):
             for m in pattern.finditer(text):
-                if _digits(m[1]) >= least:
+                few = _FEWEST if pattern is _NAMED or _ENDS.match(text, m.end(1)) else _DIGITS
+                if _digits(m[1]) >= few:
                     yield _plain(m[1]), m.start(1), m.end(1)
+        for m in self._written.finditer(text):
+            if number := _NUMBERED.match(m[1]):  # "purchase no 204815"
+                yield _plain(m[1][number.end() :]), m.start(1) + number.end(), m.end(1)
+
+    def numbers(self, text: str) -> Iterator[tuple[str, int, int]]:
+        """Any number of four digits and more: an id if one was asked for and little else is said."""
+        return ((_plain(m[1]), m.start(1), m.end(1)) for m in _ANY.finditer(text) if _digits(m[1]) >= _DIGITS)
 
 
 def ending_so(asked: str, orders: Iterable[Order]) -> Order | None:

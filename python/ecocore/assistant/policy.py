@@ -152,8 +152,12 @@ class Policy:
     # ---- orders ----
     def _order_of(self, user: str, frame: Frame, state: State, fits: Callable[[Order], bool]) -> Order | Draft:
         """The order that is meant: the one named, or the only one that fits; else a question for it."""
+        if several := frame.slots.pop("orders", ()):
+            named_orders = [self._order_called(user, asked) for asked in several]
+            if found := [order for order in named_orders if order is not None][:_ORDERS]:
+                return Draft("ask.which_order", {"orders": self._order_lines(found)}, "order_id")
         if asked := frame.slots.get("order_id"):
-            order = self._backend.order(user, asked) or ending_so(asked, self._backend.orders(user, _SEARCHED))
+            order = self._order_called(user, asked)
             if order is not None:
                 return order
             del frame.slots["order_id"]
@@ -164,17 +168,20 @@ class Policy:
         if not orders:
             return Draft("order.none")
         named: tuple[str, ...] | None = frame.slots.get("product")  # "where is my tent", "the hair dryer"
-        if named is not None:
-            having = [o for o in orders if any(line.product.id in named for line in o.lines)]
-            if not having and not isinstance(named, Kind):  # another order is not meant, even if it is the only one
-                del frame.slots["product"]
-                return Draft("order.no_product", {"orders": self._order_lines(orders[:_ORDERS])}, "order_id")
-            orders = having or orders
+        having = [o for o in orders if named is not None and any(line.product.id in named for line in o.lines)]
+        if named and not having and not isinstance(named, Kind):
+            del frame.slots["product"]
+            return Draft("order.no_product", {"orders": self._order_lines(orders[:_ORDERS])}, "order_id")
+        orders = having or orders
         fitting = [order for order in orders if fits(order)]
-        if len(fitting) == 1 or len(orders) == 1:
+        # What was named and is in none of the orders may be a part of something: no order is taken for granted.
+        if (len(fitting) == 1 or len(orders) == 1) and (named is None or having):
             return (fitting or orders)[0]
         shown = (fitting or orders)[:_ORDERS]
         return Draft("ask.which_order", {"orders": self._order_lines(shown)}, "order_id")
+
+    def _order_called(self, user: str, asked: str) -> Order | None:
+        return self._backend.order(user, asked) or ending_so(asked, self._backend.orders(user, _SEARCHED))
 
     def _order_status(self, user: str, frame: Frame, state: State) -> Draft:
         order = self._order_of(user, frame, state, lambda o: o.status in ("placed", "packed", "shipped"))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from .language import narrow
 
-__all__ = ["is_bank_card", "is_identity_card", "mask"]
+__all__ = ["is_bank_card", "is_identity_card", "mask", "personal"]
 
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,200}\s?@\s?[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
 # Groups of digits that blanks, dots, hyphens or brackets hold together, as people write numbers.
@@ -90,7 +90,7 @@ def _numbers(plain: str, certain_only: bool = False) -> Iterator[tuple[int, int,
         at = 0
         while at < len(groups):
             step = 1
-            for last in range(len(groups) - 1, at - 1, -1):
+            for last in range(_reach(groups, at), at - 1, -1):
                 start = m.start() if at == 0 else groups[at][0]
                 end = groups[last][1]
                 run = plain[start:end]
@@ -114,6 +114,26 @@ def _numbers(plain: str, certain_only: bool = False) -> Iterator[tuple[int, int,
             at += step
 
 
+def _reach(groups: list[tuple[int, int]], at: int) -> int:
+    """The last group that a number from the group ``at`` on can end with: no number is longer than any."""
+    last, length = at, groups[at][1] - groups[at][0]
+    while last + 1 < len(groups) and length <= _LONGEST:
+        last += 1
+        length += groups[last][1] - groups[last][0]
+    return last
+
+
+def personal(text: str) -> list[tuple[int, int, str]]:
+    """Where personal data stand in a text: (start, end, kind)."""
+    plain = narrow(text)  # one character for one, so that places stay
+    found: list[tuple[int, int, str]] = [(m.start(), m.end(), "email") for m in _EMAIL.finditer(plain)]
+    found += _numbers(plain)
+    spoken = plain.translate(_SPOKEN)
+    if spoken != plain:  # 一三八零零... is a phone as well
+        found += _numbers(spoken, certain_only=True)
+    return found
+
+
 def mask(text: str, spans: Iterable[tuple[int, int, str]] = ()) -> str:
     """The text with personal data replaced by its kind in brackets, ``[phone]``.
 
@@ -123,13 +143,7 @@ def mask(text: str, spans: Iterable[tuple[int, int, str]] = ()) -> str:
     Args:
         spans: further stretches to mask, (start, end, kind), such as an address that was understood.
     """
-    plain = narrow(text)  # one character for one, so that places stay
-    found: list[tuple[int, int, str]] = [(m.start(), m.end(), "email") for m in _EMAIL.finditer(plain)]
-    found += _numbers(plain)
-    spoken = plain.translate(_SPOKEN)
-    if spoken != plain:  # 一三八零零... is a phone as well
-        found += _numbers(spoken, certain_only=True)
-    found.extend(spans)
+    found = [*personal(text), *spans]
     out: list[str] = []
     at = 0
     for start, end, kind in sorted(found):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -166,9 +167,13 @@ DEMO_USERS = ("ana", "bo", "chen", "dana", "eli", "fang", "gita", "hugo")
 def _product(row: tuple[Any, ...], currency: str) -> Product:
     id_, name, price, category, about, sizes, colours, also = row
     return Product(
-        id_, json.loads(name), Money(Decimal(price), currency), category, json.loads(about),
+        id_, _fixed(name), Money(Decimal(price), currency), category, _fixed(about),
         tuple(json.loads(sizes)), tuple(json.loads(colours)), tuple(json.loads(also)),
     )  # fmt: skip
+
+
+def _fixed(text: str) -> Mapping[str, str]:
+    return MappingProxyType(json.loads(text))  # all who ask share it
 
 
 def demo_shop(path: str | Path = ":memory:", *, today: dt.date | None = None, seed: int = 7) -> SQLiteShop:

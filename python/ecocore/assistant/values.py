@@ -18,6 +18,7 @@ from .kinds import KindIndex
 from .language import fold, narrow
 from .names import Match, NameIndex
 from .order_ids import OrderIds
+from .privacy import personal
 from .protocols import Slot
 
 __all__ = ["Value", "ValueFinder"]
@@ -28,8 +29,9 @@ class Value:
     """A value of a slot. ``value`` is canonical: ``"EC204815"``, ``"XL"``, ``"navy"``, a Decimal, a date, product ids.
 
     ``bound`` says how an amount limits: ``"max"``, ``"min"`` or ``""``, ``currency`` (ISO 4217) in what, where that was
-    named. Of a product, ``bound`` is ``"like"`` where others like it are meant; one that the catalogue does not have
-    has no ids. ``negated``: the customer said "not this".
+    named. Of an order id ``bound`` is ``"number"`` where any number was taken for one, of a product ``"like"`` where
+    others like it are meant; a product that the catalogue does not have has no ids. ``negated``: the customer said "not
+    this".
     """
 
     slot: str
@@ -91,10 +93,16 @@ _WORD_SIZE = re.compile(r"\b(extra small|extra large|small|medium|large)\b|(加�
 _DEGREE = re.compile(
     r"\b(?:too|bit|little|very|so|quite|rather|pretty|way|really|slightly|far|runs?|fits?|looks?|feels?)\s+$"
 )
-_UNFIT_AFTER = re.compile(  # "the M is too tight", "M码太大了": the size that is not wanted
-    r"^(?:\s+(?:one|size|pair))?\s*(?:is|are|was|were|'s|turned out|feels?|fits?|runs?)\s+(?:\w+\s+){0,2}"
-    r"(?:too|small|large|big|tight|loose|long|short|wide|narrow)\b"
-    r"|^\s?[码号]?(?:的|穿着|穿|有点|偏|觉得|实在)*(?:太|偏|有点|不合)"
+_UNFIT = r"(?:small|large|big|tight|loose|long|short|wide|narrow)\b"
+_UNFIT_AFTER = re.compile(  # "the M I have is too tight", "M doesn't fit", "M码太大了": the size that is not wanted
+    r"^(?:\s+(?:ones?|size|pair|that|which|i|we|you|have|got|ordered|bought|received|sent|and)){0,5}"
+    r"(?:\s+(?:is|was|are|were|it's|it is|it was|came|turned|runs?|feels?|fits?)|'s)"
+    rf"(?:\s+(?:out|a|bit|way|much|far|really|just|so|too|quite|little)){{0,4}}\s+{_UNFIT}"
+    r"|^(?:\s+(?:ones?|size|that|i|have|got|ordered|bought)){0,4}\s+(?:does|did|do|will|would)(?:n['’]?t| not)\s+fit"
+    r"|^\s?[码号]?(?:的|穿着|穿|有点|偏|觉得|实在|我|买)*(?:太|偏|有点|不合|小了|大了|紧了|松了|短了|长了|穿不)"
+)
+_OWNED_BEFORE = re.compile(
+    r"\b(?:i|we)(?:'ve| have)?\s+(?:have|got|ordered|bought|own|wear)\s+(?:an?\s+|the\s+|size\s+|in\s+)*$"
 )
 _SIZE_WORDS = {
     "extra small": "XS", "small": "S", "medium": "M", "large": "L", "extra large": "XL",
@@ -184,7 +192,7 @@ class ValueFinder:
     ) -> list[Value]:
         """The values in a cleaned text, by place. ``parsed``: the slots of the NLU. ``any_kind``: where no product is
         found otherwise, a word of the text that names a kind of product is one: of a text that asks for products.
-        ``any_number``: a long number is an order id: of an answer to "which order"."""
+        ``any_number``: where nothing else is found, a long number is an order id: of an answer to "which order"."""
         taken: list[tuple[int, int]] = []
         found: list[Value] = []
 
@@ -193,8 +201,10 @@ class ValueFinder:
                 return
             taken.append((start, end))
             before = text[max(0, start - _LOOK_BACK) : start].casefold()
-            negated = bool(_NEGATION.search(before)) or (
-                slot == "size" and bool(_UNFIT_AFTER.match(lower[end : end + _LOOK_BACK]))
+            numbered = slot == "order_id" and before.endswith("no ")  # "purchase no 204815"
+            negated = (bool(_NEGATION.search(before)) and not numbered) or (
+                slot == "size"
+                and bool(_UNFIT_AFTER.match(lower[end : end + _LOOK_BACK]) or _OWNED_BEFORE.search(before))
             )
             found.append(Value(slot, value, start, end, bound, negated, currency))
 
@@ -205,8 +215,9 @@ class ValueFinder:
             add("order_id", order_id, start, end)
         for m in _PHONE.finditer(text):
             add("phone", m[0], *m.span())
-        if all(v.slot != "order_id" for v in found):
-            for order_id, start, end in self._order_ids.said(text, parsed, any_number):
+        hidden = personal(text)
+        for order_id, start, end in self._order_ids.said(text, parsed):
+            if all(e <= start or end <= s or (start <= s and e <= end) for s, e, _ in hidden):  # no part of a phone
                 add("order_id", order_id, start, end)
         for slot in parsed:  # before dates and sizes: 27号 in a street's address is a house
             if slot.name == "address":
@@ -235,6 +246,10 @@ class ValueFinder:
             add("colour", self._colours[m[0]], *m.span())
         for m in _AMOUNT.finditer(lower):
             add("amount", *_amount(m, lower), _currency(m[0]))
+        if any_number and not found:
+            for order_id, start, end in self._order_ids.numbers(text):
+                if not any(s < end and start < e for s, e, _ in hidden):  # no part of a phone, a card or an address
+                    add("order_id", order_id, start, end, "number")
         rules = {v.slot for v in found}
         for slot in parsed:
             if slot.name == "phone" and slot.name not in rules:

@@ -52,13 +52,18 @@ def _price(price: float | None) -> str:
     return "" if price is None else f"{price:.2f}" if price >= 0.1 else f"{price:.2g}"
 
 
+def _part(share: float, of: float | None) -> str:
+    """The share in percent; nothing where others speak so much against the item that it would say nothing."""
+    return f" ({share / of:.0%})" if of is not None and of >= share else ""
+
+
 def recommendations(found: list[Recommendation]) -> str:
     """A table: rank, item, what the catalogue knows of it, score, and what caused it."""
     header = ["#", "item", "name", "price", "score", "because of"]
     rows: list[list[object]] = [
         [
             i, str(r.product.item), r.product.name or "", _price(r.product.price),
-            r.score, ", ".join(f"{label(p)} ({share / (r.factor_score or r.score):.0%})" for p, share in r.because),
+            r.score, ", ".join(label(p) + _part(share, r.factor_score) for p, share in r.because),
         ]
         for i, r in enumerate(found, 1)
     ]  # fmt: skip
