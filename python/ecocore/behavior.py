@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 import time
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .arrays import as_count
+from .behavior_folder import CONTRACT, CONTRACTS, KIND, identity, vocabulary_of
 from .errors import FormatError, InvalidArgument
 from .ids import IdMap
 from .onnx.contract import SequenceContract
@@ -22,7 +22,7 @@ from .onnx.graph import GraphInfo, GraphLimits, read_graph
 from .onnx.session import Device, GraphSession
 from .recurrent import Engine, GraphEngine, NativeEngine, StateHead, progress_slices
 from .sequences import EventRows, Vocabulary
-from .storage import read_folder, read_manifest, write_folder
+from .storage import file_hashes, read_hashed_folder, write_folder
 from .topk import TopKIndex
 from .weights import widen
 
@@ -31,9 +31,6 @@ __all__ = ["BehaviorModel", "Encoded", "Explanation", "Recommendations"]
 FloatArray = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
 
-KIND = "behavior"  # of the model folder, as train/export.py writes it
-_CONTRACT = 1
-_CONTRACTS = (_CONTRACT, 2)  # 2: weights may be in fewer bits, see weights.py
 _SLICE_EVENTS = 1 << 22  # events between two signs of progress, and in memory as temporaries
 
 
@@ -144,16 +141,14 @@ class BehaviorModel:
         Raises FormatError for a damaged folder or a refused graph, InvalidArgument for a graph that does not fit the
         contract, MissingExtra where ONNX Runtime is needed and absent.
         """
-        meta, arrays = read_folder(path, KIND)
+        meta, arrays, hashes = read_hashed_folder(path, KIND)
         where = str(path)
-        if meta.get("contract") not in _CONTRACTS:
+        if meta.get("contract") not in CONTRACTS:
             raise FormatError(
-                f"{where}: expected contract {_CONTRACTS[-1]}; got {meta.get('contract')!r};"
+                f"{where}: expected contract {CONTRACTS[-1]}; got {meta.get('contract')!r};"
                 " upgrade ecocore or train again"
             )
-        hashes = {name: entry["sha256"] for name, entry in read_manifest(path)["arrays"].items()}
-        sha256 = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
-        vocabulary = _vocabulary(meta, arrays, where)
+        vocabulary = vocabulary_of(meta, arrays, where)
         index = None
         if "item_vectors" in arrays:
             bias = arrays["item_bias"][1:] if meta.get("item_bias") else None
@@ -180,7 +175,7 @@ class BehaviorModel:
             vocabulary,
             index,
             probability=str(meta["probability"]),
-            sha256=sha256,
+            sha256=identity(meta, hashes),
             info=info,
             parts=(meta, arrays),
         )
@@ -214,7 +209,7 @@ class BehaviorModel:
         """
         data, _ = read_graph(graph, limits)
         gaps = [float(b) for b in gap_boundaries]
-        meta: dict[str, Any] = {"contract": _CONTRACT, "probability": probability, "roles": dict(roles or {})}
+        meta: dict[str, Any] = {"contract": CONTRACT, "probability": probability, "roles": dict(roles or {})}
         meta |= {"gap_boundaries": gaps, "graph": {"sha256": hashlib.sha256(data).hexdigest()}}
         arrays: dict[str, Array] = {"graph": np.frombuffer(data, np.uint8)}
         for name, ids in (("item_ids", item_ids), ("event_type_ids", event_type_ids)):
@@ -225,7 +220,7 @@ class BehaviorModel:
             arrays |= {f"{name}_{part}": a for part, a in parts.items()}
         if probability not in ("sigmoid", "softmax"):
             raise InvalidArgument(f"probability: expected 'sigmoid' or 'softmax'; got {probability!r}")
-        vocabulary = _vocabulary(meta, arrays, "graph")
+        vocabulary = vocabulary_of(meta, arrays, "graph")
         where = "graph" if isinstance(graph, bytes) else str(graph)
         made, info = _graph_engine(data, where, device, limits, roles, vocabulary, num_threads, None)
         index = None
@@ -246,8 +241,7 @@ class BehaviorModel:
                 f"item_vectors: expected them, because {where} has no output 'probabilities' over all items"
                 f" (float32 [batch, {len(vocabulary.items)}]); got none"
             )
-        hashes = {name: hashlib.sha256(np.ascontiguousarray(a).data).hexdigest() for name, a in arrays.items()}
-        sha256 = hashlib.sha256(json.dumps([hashes, meta], sort_keys=True).encode()).hexdigest()
+        sha256 = identity(meta, file_hashes(arrays))
         model = cls(made, vocabulary, index, probability=probability, sha256=sha256, info=info, parts=(meta, arrays))
         model._check_columns(where)
         return model
@@ -509,24 +503,6 @@ def _graph_engine(
 
 def _described(graph: GraphInfo) -> dict[str, Any]:
     return {"opset": graph.opset, "operators": graph.operators, "producer": graph.producer}
-
-
-def _vocabulary(meta: Mapping[str, Any], arrays: Mapping[str, Array], where: str) -> Vocabulary:
-    def ids(name: str) -> IdMap | None:
-        if meta.get(name) is None:
-            return None
-        prefix = f"{name}_"
-        return IdMap.from_parts(
-            meta[name], {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-        )
-
-    items = ids("item_ids")
-    if items is None or len(items) == 0:
-        raise InvalidArgument(f"item_ids: expected the ids of the items of {where}; got none")
-    boundaries = list(meta.get("gap_boundaries") or [])
-    if boundaries != sorted(boundaries):
-        raise InvalidArgument(f"gap_boundaries: expected rising seconds; got {boundaries}")
-    return Vocabulary(items, ids("event_type_ids"), boundaries or None)
 
 
 def _kept(sequences: Any) -> Any:

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from . import _core
 from .arrays import Int32Array, as_count, describe
-from .behavior import BehaviorModel, Recommendations, _vocabulary
+from .behavior import BehaviorModel, Recommendations
+from .behavior_folder import vocabulary_of
 from .errors import FormatError, InvalidArgument
 from .recurrent import NativeEngine
 from .sequences import EventRows, _gaps, as_times
@@ -237,7 +238,7 @@ class SessionStore:
         else:
             meta, arrays = read_folder(source, KIND, verify=True)
             users, d = _stored_users(meta, arrays, source), _internal(arrays, source)
-            old = _vocabulary(meta, arrays, str(source))
+            old = vocabulary_of(meta, arrays, str(source))
         vocabulary, engine = self._model.vocabulary, self._model.engine
         items = _moved(old.items, vocabulary.items)[d["items"]]
         types = np.zeros_like(d["types"])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..behavior import KIND, BehaviorModel
+from ..behavior_folder import KIND, BehaviorModel
 from ..catalogue import Catalogue
 from ..errors import InvalidArgument
 from ..event_sequences import EventSequences
