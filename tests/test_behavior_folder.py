@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ecocore.storage as storage
-from ecocore import BehaviorModel, InvalidArgument, SessionStore
+from ecocore import BehaviorModel, FormatError, InvalidArgument, SessionStore
 from reference_recurrent import graph_bytes, model_arrays, write_model
 
 
@@ -70,3 +70,15 @@ def test_a_save_while_a_model_is_loaded_does_not_give_it_the_name_of_the_other(t
     raced = BehaviorModel.load(tmp_path / "m", "cpu")
     np.testing.assert_array_equal(raced.encode([[5, 15]]).h, old.encode([[5, 15]]).h)
     assert raced.sha256 == old.sha256
+
+
+def test_verify_finds_an_altered_weight(tmp_path):
+    path = write_model(tmp_path / "m", *model_arrays("lstm"))
+    BehaviorModel.load(path, "cpu", verify=True)
+    file = next(path.glob("layer0_R-*.npy"))
+    data = bytearray(file.read_bytes())
+    data[-40] ^= 0x40
+    file.write_bytes(data)
+    BehaviorModel.load(path, "cpu")  # sizes are right, so that only the checksum can tell
+    with pytest.raises(FormatError, match=r"layer0_R-.*the content was altered"):
+        BehaviorModel.load(path, "cpu", verify=True)

@@ -129,6 +129,7 @@ class BehaviorModel:
         limits: GraphLimits | None = None,
         table_bytes: int = 1 << 30,
         num_threads: int = 0,
+        verify: bool = False,
     ) -> BehaviorModel:
         """The model of a folder.
 
@@ -136,12 +137,13 @@ class BehaviorModel:
         where the folder holds plain weights, as one event at a time is quickest there; for other graphs CUDA where it
         is there, else the CPU. ``engine``: "native" is the library's own code, "onnxruntime" runs the folder's graph.
         ``table_bytes``: native code multiplies the item table ahead (4 x hidden floats an item for LSTM) if it fits
-        into so much. ``limits``: what a graph may contain.
+        into so much. ``limits``: what a graph may contain. ``verify`` compares every file's checksum, which reads all of
+        it.
 
         Raises FormatError for a damaged folder or a refused graph, InvalidArgument for a graph that does not fit the
         contract, MissingExtra where ONNX Runtime is needed and absent.
         """
-        meta, arrays, hashes = read_hashed_folder(path, KIND)
+        meta, arrays, hashes = read_hashed_folder(path, KIND, verify=verify)
         where = str(path)
         if meta.get("contract") not in CONTRACTS:
             raise FormatError(
