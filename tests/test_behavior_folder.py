@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -82,3 +84,54 @@ def test_verify_finds_an_altered_weight(tmp_path):
     BehaviorModel.load(path, "cpu")  # sizes are right, so that only the checksum can tell
     with pytest.raises(FormatError, match=r"layer0_R-.*the content was altered"):
         BehaviorModel.load(path, "cpu", verify=True)
+
+
+FULL = {"layers": 2, "types": 2, "gaps": 6, "query": 9, "bias": True}
+
+
+def without(name):
+    return lambda meta, arrays: (meta if name in meta else arrays).pop(name)
+
+
+def fewer(name):
+    return lambda meta, arrays: arrays.update({name: arrays[name][:-1]})
+
+
+def put(name, value):
+    return lambda meta, arrays: meta.update({name: value})
+
+
+@pytest.mark.parametrize("engine", ["native", "onnxruntime"])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        *((without(n), rf"meta\['{n}'\]: expected .*; got nothing") for n in (
+            "probability", "scale", "layers", "cell", "projection", "event_types", "gaps", "graph", "item_ids",
+            "event_type_ids", "gap_boundaries", "item_bias")),
+        (put("scale", "x"), r"meta\['scale'\]: expected a finite number above 0, or null; got 'x'"),
+        (put("probability", "zzz"), r"meta\['probability'\]: expected 'sigmoid' or 'softmax'; got 'zzz'"),
+        (put("layers", 0), r"meta\['layers'\]: expected a whole number from 1; got 0"),
+        (put("layers", 3), r"layer2_W: expected an array"),
+        (put("cell", ["lstm"]), r"meta\['cell'\]: expected 'rnn', 'gru' or 'lstm'"),
+        (put("cell", "gru"), r"layer0_W: expected shape \(48, 12\); got \(64, 12\)"),
+        (put("event_types", 9), r"meta\['event_types'\]: expected 3, as event_type_ids say; got 9"),
+        (put("gap_boundaries", [3, 1]), r"meta\['gap_boundaries'\]: expected a list of finite rising seconds"),
+        *((fewer(n), rf"{n}: expected shape .*; got ") for n in (
+            "item_vectors", "item_bias", "input_vectors", "event_type_vectors", "gap_vectors", "project_b")),
+        *((without(n), rf"{n}: expected an array of shape") for n in (
+            "input_vectors", "layer0_R", "layer1_B", "project_b", "item_vectors")),
+        (lambda m, a: a["item_vectors"].fill(np.nan), "item_vectors and item_bias: .*nan at row 0"),
+        (lambda m, a: a["layer1_R"].fill(np.inf), "weights: R: expected finite"),
+    ],
+)  # fmt: skip
+def test_damage_is_said_with_the_folder_and_the_field(tmp_path, engine, damage, message):
+    if engine == "onnxruntime":
+        pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'cpu' or 'gpu')")
+    meta, arrays = model_arrays("lstm", **FULL)
+    path = write_model(tmp_path / "folder", meta, arrays)
+    meta, arrays = storage.read_folder(path, "behavior")
+    meta, arrays = json.loads(json.dumps(meta)), {name: np.array(a) for name, a in arrays.items()}
+    damage(meta, arrays)
+    storage.write_folder(path, "behavior", meta, arrays)
+    with pytest.raises(FormatError, match=f"folder: .*{message}"):
+        BehaviorModel.load(path, "cpu", engine=engine)

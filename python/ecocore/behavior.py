@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sys
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .arrays import as_count
-from .behavior_folder import CONTRACT, CONTRACTS, KIND, identity, vocabulary_of
+from .behavior_folder import CONTRACT, KIND, check_folder, identity, vocabulary_of
 from .errors import FormatError, InvalidArgument
 from .ids import IdMap
 from .onnx.contract import SequenceContract
@@ -137,25 +138,22 @@ class BehaviorModel:
         where the folder holds plain weights, as one event at a time is quickest there; for other graphs CUDA where it
         is there, else the CPU. ``engine``: "native" is the library's own code, "onnxruntime" runs the folder's graph.
         ``table_bytes``: native code multiplies the item table ahead (4 x hidden floats an item for LSTM) if it fits
-        into so much. ``limits``: what a graph may contain. ``verify`` compares every file's checksum, which reads all of
-        it.
+        into so much. ``limits``: what a graph may contain. ``verify`` compares every file's checksum, which reads
+        all of it.
 
         Raises FormatError for a damaged folder or a refused graph, InvalidArgument for a graph that does not fit the
         contract, MissingExtra where ONNX Runtime is needed and absent.
         """
         meta, arrays, hashes = read_hashed_folder(path, KIND, verify=verify)
         where = str(path)
-        if meta.get("contract") not in CONTRACTS:
-            raise FormatError(
-                f"{where}: expected contract {CONTRACTS[-1]}; got {meta.get('contract')!r};"
-                " upgrade ecocore or train again"
-            )
-        vocabulary = vocabulary_of(meta, arrays, where)
+        has_weights = check_folder(meta, arrays, where)
+        with _named_folder(where, "item_ids and event_type_ids"):
+            vocabulary = vocabulary_of(meta, arrays, where)
         index = None
         if "item_vectors" in arrays:
             bias = arrays["item_bias"][1:] if meta.get("item_bias") else None
-            index = TopKIndex(widen(arrays, "item_vectors")[1:], bias=bias, num_threads=num_threads)
-        has_weights = "layer0_W" in arrays
+            with _named_folder(where, "item_vectors and item_bias"):
+                index = TopKIndex(widen(arrays, "item_vectors")[1:], bias=bias, num_threads=num_threads)
         if engine not in ("auto", "native", "onnxruntime"):
             raise InvalidArgument(f"engine: expected 'auto', 'native' or 'onnxruntime'; got {engine!r}")
         if engine == "native" and (not has_weights or device == "cuda"):
@@ -163,12 +161,15 @@ class BehaviorModel:
             raise InvalidArgument(f"engine: 'native' {why}; use engine='onnxruntime'")
         made: Engine
         if has_weights and engine != "onnxruntime" and device in ("auto", "cpu"):
-            made, info = NativeEngine(meta, arrays, table_bytes, num_threads), {"cell": meta["cell"]}
+            with _named_folder(where, "weights"):
+                made, info = NativeEngine(meta, arrays, table_bytes, num_threads), {"cell": meta["cell"]}
             info["table_ahead"], info["table_memory"] = made.net.projected, made.net.table_memory
         else:
+            with _named_folder(where, "weights"):
+                head = StateHead(meta, arrays, 0, num_threads) if has_weights else None
             made, info = _graph_engine(
                 arrays["graph"].tobytes(), f"{where}: graph", device, limits, meta.get("roles"), vocabulary,
-                num_threads, meta["graph"]["sha256"], StateHead(meta, arrays, 0, num_threads) if has_weights else None,
+                num_threads, meta["graph"]["sha256"], head,
             )  # fmt: skip
         if meta.get("compression"):
             info["compression"] = meta["compression"]
@@ -505,6 +506,15 @@ def _graph_engine(
 
 def _described(graph: GraphInfo) -> dict[str, Any]:
     return {"opset": graph.opset, "operators": graph.operators, "producer": graph.producer}
+
+
+@contextlib.contextmanager
+def _named_folder(where: str, what: str) -> Iterator[None]:
+    """What is refused of a folder is the folder's fault, not an argument's."""
+    try:
+        yield
+    except (InvalidArgument, FormatError) as e:
+        raise FormatError(f"{where}: {what}: {e}; copy or train the model again") from e
 
 
 def _kept(sequences: Any) -> Any:

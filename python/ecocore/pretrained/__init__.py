@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..behavior_folder import KIND, BehaviorModel
+from ..behavior import BehaviorModel
+from ..behavior_folder import KIND
 from ..catalogue import Catalogue
 from ..errors import InvalidArgument
 from ..event_sequences import EventSequences
