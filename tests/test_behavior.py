@@ -230,6 +230,23 @@ def test_explanation_is_the_difference_it_says(tmp_path, engine, method):
         np.testing.assert_array_equal(out.contributions[t], base - model.probabilities([other], [75])[0, 0])
 
 
+@pytest.mark.parametrize("sides", [{"types": 2}, {"gaps": 9}, {"types": 2, "gaps": 9}])
+@pytest.mark.parametrize("window", [1, 4, 256])
+def test_occlusion_is_the_model_without_the_event(tmp_path, engine, sides, window):
+    """With times, the gap of the event after reaches back beyond the one that is left out."""
+    model, _, _ = load(tmp_path, engine, **sides)
+    sequence = [5, 105, 25, 25, 45, 205]
+    inputs = {"event_types": ["type0", "type1", "other", "type0", "type0", "type1"]} if "types" in sides else {}
+    if "gaps" in sides:
+        inputs["times"] = [100.0, 101.0, 40.0, 90.0, 140.0, 141.0]  # two of them late, whose clock depends on the first
+    out = model.explain(sequence, 75, window=window, **inputs)
+    base = model.probabilities([sequence], [75], **{k: [v] for k, v in inputs.items()})[0, 0]
+    for t in range(max(0, 6 - window), 6):
+        rest = {k: [v[:t] + v[t + 1 :]] for k, v in inputs.items()}
+        without = model.probabilities([sequence[:t] + sequence[t + 1 :]], [75], **rest)[0, 0]
+        assert out.contributions[t] == base - without
+
+
 def test_replacement_agrees_with_gradients_summed_along_the_way(tmp_path):
     """Integrated gradients by central differences: from the embedding of an unknown item to the item's own, in steps,
     they must add up to what replacing the item changes. The layers are walked in float64, apart from the library."""

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from .arrays import as_count
 from .behavior_folder import CONTRACT, KIND, check_folder, identity, vocabulary_of
 from .errors import FormatError, InvalidArgument
+from .explanation import Explanation, explained
 from .ids import IdMap
 from .onnx.contract import SequenceContract
 from .onnx.graph import GraphInfo, GraphLimits, read_graph
@@ -64,20 +65,6 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.h)
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """How much each event moved the probability of an item.
-
-    ``contributions[t]``, float32: the probability with event t minus the probability without it; NaN for events before
-    the window that was looked at.
-    """
-
-    item: Any
-    probability: float
-    contributions: FloatArray
-    method: str
 
 
 class BehaviorModel:
@@ -348,44 +335,9 @@ class BehaviorModel:
         "occlusion" asks what the probability would be without the event, "replacement" what it would be had the item
         been an unknown one. One batch of ``window`` sequences; the events before the window are run once.
         """
-        if method not in ("occlusion", "replacement"):
-            raise InvalidArgument(f"method: expected 'occlusion' or 'replacement'; got {method!r}")
-        self.items.code(item)
-        rows = self._vocabulary.rows(
-            *([x] if x is not None else None for x in (sequence, event_types, times, features))
+        return explained(
+            self, sequence, item, method=method, window=window, event_types=event_types, times=times, features=features
         )
-        n = int(rows.indptr[-1])
-        look = min(as_count(window, "window"), n)
-        start = n - look
-
-        def part(events: npt.NDArray[np.int64], indptr: npt.NDArray[np.int64], blank: Any = None) -> EventRows:
-            ids = [a[events] for a in rows.ids]
-            if blank is not None:
-                ids[0][blank] = 0
-            count = indptr.size - 1
-            return EventRows(indptr, ids, None if rows.features is None else rows.features[events],
-                             np.full(count, np.nan), 0, 0)  # fmt: skip
-
-        before = self._advance(part(np.arange(start), np.array([0, start])), *self._zeros(1))
-        # Row 0 is the sequence as it is, row t + 1 the one without event t of the window.
-        events = np.broadcast_to(np.arange(start, n), (look + 1, look))
-        blank = None
-        if method == "occlusion":
-            keep = ~np.eye(look + 1, look, -1, dtype=bool)
-            lengths, flat = keep.sum(axis=1), events[keep]
-        else:
-            lengths, flat = np.full(look + 1, look), events.reshape(-1)
-            blank = np.flatnonzero(np.eye(look + 1, look, -1, dtype=bool).reshape(-1))
-        indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]).astype(np.int64)
-        h = np.repeat(before.h, look + 1, axis=0)
-        c = None if before.c is None else np.repeat(before.c, look + 1, axis=0)
-        query = self._advance(part(flat, indptr, blank), h, c).query
-        # Softmax is over all items; a sigmoid needs the one.
-        single = self._probability == "sigmoid"
-        p = self.probabilities_of(query, [item] if single else None)[:, 0 if single else self.items.code(item)]
-        contributions = np.full(n, np.nan, np.float32)
-        contributions[start:] = p[0] - p[1:]
-        return Explanation(item, float(p[0]), contributions, method)
 
     # ---- from queries ------------------------------------------------------------------------------------------------
 
