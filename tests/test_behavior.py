@@ -426,3 +426,35 @@ def test_probabilities_of_no_items(tmp_path, probability):
     model = BehaviorModel.load(write_model(tmp_path / "m", meta, arrays, with_graph=False), "cpu", engine="native")
     assert model.probabilities([[5], [15]], []).shape == (2, 0)
     assert model.probabilities([], [5]).shape == (0, 1)
+
+
+@pytest.mark.parametrize("probability", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("items", [None, [25], [395, 25, 5, 25]])
+def test_probabilities_are_the_same_in_slices(tmp_path, monkeypatch, probability, items):
+    model, _, _ = load(tmp_path, "native", probability=probability, bias=True)
+    query = model.encode(random_sequences(np.random.default_rng(0), 50)).query
+    whole = model.probabilities_of(query, items)
+    monkeypatch.setattr("ecocore.behavior._SCRATCH", 100)
+    np.testing.assert_array_equal(model.probabilities_of(query, items), whole)
+
+
+def test_probabilities_of_one_item_take_no_memory_for_the_others(tmp_path):
+    import tracemalloc
+
+    model, _, _ = load(tmp_path, "native", items=3000)
+    query = model.encode([[5]] * 20_000).query
+    model.probabilities_of(query[:1], [5])
+    tracemalloc.start()
+    try:
+        assert model.probabilities_of(query, [5]).shape == (20_000, 1)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 20e6  # all items would be 240 MB
+
+
+def test_progress_is_shown_of_few_events_too(tmp_path, engine):
+    model, _, _ = load(tmp_path, engine)
+    seen = []
+    model.encode([[5, 15], [25]], progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(3, 3)]

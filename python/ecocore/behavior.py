@@ -33,6 +33,7 @@ __all__ = ["BehaviorModel", "Encoded", "Explanation", "Recommendations"]
 FloatArray = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
 
+_SCRATCH = 1 << 20  # scores at once, beside the result
 _SLICE_EVENTS = 1 << 22  # events between two signs of progress, and in memory as temporaries
 
 
@@ -350,12 +351,19 @@ class BehaviorModel:
         if codes is not None and codes.size == 0:
             return np.empty((len(query), 0), np.float32)
         wanted = np.arange(len(self.items)) if codes is None else np.unique(codes)
-        scores = np.empty((len(query), len(self.items)), np.float32)
-        # In the order of scores, and back to that of items: the canonical score of the index, same bits in any batch.
-        for begin in range(0, len(query), 256):
-            found = self._index.search(query[begin : begin + 256], wanted.size, allow=wanted)
-            np.put_along_axis(scores[begin : begin + 256], found.ids, found.scores, axis=1)
-        x = scores[:, wanted if codes is None else codes].astype(np.float64)
+        out = np.empty((len(query), wanted.size if codes is None else codes.size), np.float32)
+        step = max(1, _SCRATCH // wanted.size)
+        for begin in range(0, len(query), step):
+            found = self._index.search(query[begin : begin + step], wanted.size, allow=wanted)
+            # In the order of scores, and back to that of items: the canonical score of the index, same bits in any
+            # batch.
+            scores = np.empty(found.scores.shape, np.float32)
+            np.put_along_axis(scores, np.searchsorted(wanted, found.ids), found.scores, axis=1)
+            x = scores if codes is None else scores[:, np.searchsorted(wanted, codes)]
+            out[begin : begin + step] = self._as_probabilities(x.astype(np.float64))
+        return out
+
+    def _as_probabilities(self, x: npt.NDArray[np.float64]) -> FloatArray:
         if self._probability == "sigmoid":
             sigmoid: FloatArray = (1.0 / (1.0 + np.exp(-np.clip(x, -700, 700)))).astype(np.float32)
             return sigmoid
@@ -393,6 +401,8 @@ class BehaviorModel:
         slices = progress_slices(rows.indptr, _SLICE_EVENTS)
         if len(slices) == 1:
             h, c, query = self._engine.advance(rows.indptr, rows.ids, rows.features, h, c)
+            if report is not None:
+                report(total, total)
         else:
             new_h, new_c = np.empty_like(h), None if c is None else np.empty_like(c)
             query = np.empty((len(rows), self._engine.output_size), np.float32)
