@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import ecocore
 from ecocore import BehaviorModel, InvalidArgument, SessionStore
 from ecocore.onnx import read_graph
+from reference_recurrent import graph_bytes, model_arrays
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'cpu' or 'gpu')")
 pytest.importorskip("onnx", reason="onnx is not installed (extra 'test')")
@@ -147,3 +152,16 @@ def test_keras_with_frozen_time_is_refused_with_the_remedy(keras, tmp_path):
     roles = export_keras(serving(None), str(tmp_path / "keras.onnx"), 3)
     with pytest.raises(InvalidArgument, match=r"frozen the time axis.*items .batch, 1."):
         BehaviorModel.from_graph(tmp_path / "keras.onnx", IDS, roles=roles, device="cpu")
+
+
+def test_the_line_that_reads_a_graphs_names_runs_as_it_stands(tmp_path):
+    """In a new process, where nothing has imported ecocore.onnx yet."""
+    text = (Path(__file__).parents[1] / "docs" / "own-graph.md").read_text()
+    (line,) = [x for x in text.splitlines() if "ecocore.onnx.read_graph(" in x]
+    (tmp_path / "keras.onnx").write_bytes(graph_bytes(*model_arrays("lstm")))
+    root = str(Path(ecocore.__file__).parents[1])
+    out = subprocess.run(
+        [sys.executable, "-c", f"import ecocore\n{line}\nprint(hn, cn, p)"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": root}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert out.stdout.split() == ["hn", "cn", "state"], out.stderr

@@ -442,3 +442,20 @@ def test_features_are_refused():
     model = BehaviorModel.from_graph(features_graph(), np.arange(40), item_vectors=np.ones((40, 8)), device="cpu")
     with pytest.raises(InvalidArgument, match="features"):
         SessionStore(model)
+
+
+def test_a_float_is_no_item(tmp_path):
+    store = SessionStore(load(tmp_path, "native"), capacity=5)
+    for bad in (5.0, np.float64(5), 5.5, True, np.True_):
+        with pytest.raises(InvalidArgument, match="item: expected a whole number"):
+            store.append("u", bad)
+    assert "u" not in store
+    store.append("u", np.int64(5))
+    assert store.stats()["unknown"] == 0
+
+
+def test_a_user_who_is_not_held_gets_what_the_empty_sequence_gets(tmp_path):
+    model = load(tmp_path, "native")
+    got, wanted = SessionStore(model, capacity=5).recommend("new", 7), model.recommend([[]], 7)
+    np.testing.assert_array_equal(got.ids, wanted.ids[0])
+    np.testing.assert_array_equal(got.scores, wanted.scores[0])

@@ -11,6 +11,7 @@ import typing
 from ._core import __version__
 
 if typing.TYPE_CHECKING:
+    from . import onnx as onnx
     from .als import AlternatingLeastSquares
     from .assistant import Assistant
     from .baselines import Popularity, RepeatPurchases
@@ -98,6 +99,8 @@ __all__ = [  # noqa: RUF022 - in plain order
 
 
 def __getattr__(name: str) -> typing.Any:
+    if name == "onnx":  # a package of its own, whose import sets the attribute
+        return importlib.import_module(".onnx", __name__)
     module = _HOME_OF.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -97,7 +97,7 @@ class RankingModel:
             if a is None or a.dtype != np.float32 or a.shape != shape:
                 got = "none" if a is None else describe(a)
                 raise FormatError(f"{where}: {name}: expected float32 of shape {shape}; got {got}; save it again")
-            if not name.startswith("user") and not np.isfinite(a.sum(dtype=np.float64)):
+            if not np.isfinite(a.sum(dtype=np.float64)):
                 raise FormatError(f"{where}: {name}: expected finite values; got NaN or inf; train and save it again")
         self._graphs: dict[GraphName, bytes] = {}
         for graph, key in GRAPHS.items():

@@ -137,7 +137,8 @@ class Vocabulary:
             row = rows.get(x)
         except TypeError:
             row = None
-        if row is not None and not isinstance(x, (bool, np.bool_)):
+        # 3.0 and True hash as 3 and 1 do, and are no ids.
+        if row is not None and isinstance(x, (int, np.integer, str)) and not isinstance(x, bool):
             return row
         if isinstance(x, str) and ids.kind == "int":  # numbers as text, as rows() takes them
             return int(ids.codes([x], missing=-1)[0]) + 1

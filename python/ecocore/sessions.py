@@ -176,8 +176,10 @@ class SessionStore:
         return np.zeros(engine.output_size, np.float32) if found is None else found[2]
 
     def recommend(self, user: int | str, k: int, *, allow: Any = None, deny: Any = None) -> Recommendations:
-        """The k best items for the user now, ids and scores of shape (k,). For a user who is not held, those of the
-        zero state: the order of the items' biases."""
+        """The k best items for the user now, ids and scores of shape (k,). For a user who is not held, what the
+        model makes of the zero state, as ``model.recommend([[]], k)`` does. Training always ranks after an event, so
+        that this order is no popularity, nor any other that was learnt: while ``user in store`` is False, rather ask
+        ``ecocore.Popularity``, which serves those of whom nothing is known."""
         ids, scores = self._model.recommend_for(self.query(user)[None], k, allow=allow, deny=deny)
         return Recommendations(ids[0], scores[0])
 

@@ -603,3 +603,14 @@ def test_a_device_that_is_not_there_is_refused_at_load(trained):
         RankingModel.load(trained[-1], device="cuda")
     with pytest.raises(InvalidArgument, match="device"):
         RankingModel.load(trained[-1], device="tpu")
+
+
+@pytest.mark.parametrize("name", ["user_vector", "user_pairs", "item_bias"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_arrays_that_are_not_finite_are_refused(trained, tmp_path, name, bad):
+    meta, arrays = read_folder(trained[-1], "ranking")
+    broken = np.array(arrays[name])
+    broken.reshape(-1)[3] = bad
+    write_folder(tmp_path / "m", "ranking", meta, {**arrays, name: broken})
+    with pytest.raises(FormatError, match=f"{name}: expected finite values"):
+        RankingModel.load(tmp_path / "m")
