@@ -241,6 +241,57 @@ def test_import_brings_no_runtime():
 
 def test_a_graph_that_gives_nan_is_an_error(runtime):
     meta, arrays = model_arrays("lstm", query=7)
-    arrays["project_b"][3] = np.nan
+    # Finite weights that overflow, whatever the sign of the state; weights that are not finite are refused before.
+    arrays["project_W"][3], arrays["project_W"][4], arrays["project_b"][3:5] = 3e38, -3e38, 3e38
     with pytest.raises(InvalidArgument, match="output 'state' has NaN"):
         BehaviorModel.from_graph(graph_bytes(meta, arrays), np.arange(40), item_vectors=arrays["item_vectors"][1:])
+
+
+def weights_with(name, value, form="raw"):
+    def edit(model):
+        for tensor in model.graph.initializer:
+            if tensor.name == name:
+                values = onnx.numpy_helper.to_array(tensor).copy()
+                values.reshape(-1)[7] = value
+                if form == "raw":
+                    tensor.CopyFrom(onnx.numpy_helper.from_array(values, name))
+                else:
+                    kind = {"float": TensorProto.FLOAT, "half": TensorProto.FLOAT16, "double": TensorProto.DOUBLE}[form]
+                    tensor.CopyFrom(helper.make_tensor(name, kind, values.shape, values.reshape(-1).tolist()))
+
+    return graph_bytes(*model_arrays(), edit=edit)
+
+
+@pytest.mark.parametrize("name", ["input_vectors", "layer0_W", "layer0_R", "layer0_B"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_refused(name, value):
+    """The runtime's cells make finite states of them, so that nothing later would tell."""
+    got = "NaN" if np.isnan(value) else "inf"
+    with pytest.raises(FormatError, match=rf"{name}': expected finite values; got {got}, first at place 7 of .*again"):
+        BehaviorModel.from_graph(
+            weights_with(name, value), np.arange(40), item_vectors=np.ones((40, 16), np.float32), device="cpu"
+        )
+
+
+@pytest.mark.parametrize("form", ["float", "half", "double"])
+def test_every_form_of_floats_is_looked_at(form):
+    read_graph(weights_with("layer0_W", 0.5, form))
+    with pytest.raises(FormatError, match="layer0_W': expected finite values; got NaN"):
+        read_graph(weights_with("layer0_W", np.nan, form))
+
+
+def test_inf_is_let_in_where_it_is_meant_and_nan_never():
+    limits = GraphLimits(infinite=True)
+    read_graph(weights_with("layer0_W", -np.inf), limits)
+    with pytest.raises(FormatError, match="got NaN"):
+        read_graph(weights_with("layer0_W", np.nan), limits)
+    mask = onnx.numpy_helper.from_array(np.array(-np.inf, np.float32), "mask")
+    read_graph(with_node(helper.make_node("Constant", [], ["k"], value=mask)))  # one number is a mask, not weights
+
+
+@pytest.mark.parametrize("name", ["item_vectors", "item_bias"])
+def test_arrays_beside_a_graph_are_finite(name):
+    given = {"item_vectors": np.ones((40, 16), np.float32), "item_bias": np.zeros(40, np.float32)}
+    given[name].reshape(-1)[3] = np.nan
+    with pytest.raises(InvalidArgument, match=f"^{name}: expected finite values; got nan"):
+        BehaviorModel.from_graph(graph_bytes(*model_arrays()), np.arange(40), device="cpu", **given)

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import as_count
+from .arrays import as_count, as_finite_vector, as_matrix
 from .behavior_folder import CONTRACT, KIND, check_folder, identity, vocabulary_of
 from .errors import FormatError, InvalidArgument
 from .explanation import Explanation, explained
@@ -216,7 +216,9 @@ class BehaviorModel:
         made, info = _graph_engine(data, where, device, limits, roles, vocabulary, num_threads, None)
         index = None
         if item_vectors is not None:
-            index = TopKIndex(item_vectors, bias=item_bias, num_threads=num_threads)
+            vectors = as_matrix(item_vectors, "item_vectors")
+            bias = None if item_bias is None else as_finite_vector(item_bias, "item_bias", len(vectors))
+            index = TopKIndex(vectors, bias=bias, num_threads=num_threads)
             if index.factors.shape != (len(vocabulary.items), made.output_size):
                 raise InvalidArgument(
                     f"item_vectors: expected shape ({len(vocabulary.items)}, {made.output_size}), a row for every item"

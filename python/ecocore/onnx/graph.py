@@ -1,7 +1,8 @@
 """What an ONNX file contains, read before anything runs it, and what is refused.
 
 An ONNX file is a protobuf message. Its wire format is four kinds of fields, so a walk over it needs no library; field
-numbers are those of onnx.proto. Weights are never looked at, only measured.
+numbers are those of onnx.proto. Of weights it is only asked whether they are finite, as the runtime's cells make finite
+states of weights that are not.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ..errors import FormatError
 
@@ -39,6 +43,16 @@ _OPERATORS = frozenset(
     """.split()  # noqa: SIM905
 )
 
+# Floats by element type: float32, float16, float64, bfloat16; as integers, whose exponent is all ones if not finite.
+_FLOATS: dict[int, tuple[np.dtype[Any], Any]] = {
+    1: (np.dtype("<u4"), np.uint32(0x7F800000)),
+    10: (np.dtype("<u2"), np.uint16(0x7C00)),
+    11: (np.dtype("<u8"), np.uint64(0x7FF0000000000000)),
+    16: (np.dtype("<u2"), np.uint16(0x7F80)),
+}
+_MANTISSA = {1: np.uint32(0x7FFFFF), 10: np.uint16(0x3FF), 11: np.uint64((1 << 52) - 1), 16: np.uint16(0x7F)}
+_CHUNK = 1 << 20  # weights looked at together
+
 _MAX_DEPTH = 16  # of graphs within graphs
 
 
@@ -50,6 +64,7 @@ class GraphLimits:
     max_nodes: int = 100_000
     opsets: tuple[int, int] = (13, 21)  # newer recurrent operators are not run on CUDA by ONNX Runtime 1.31
     control_flow: bool = False
+    infinite: bool = False  # whether weights of more than one number may hold inf, as a mask of attention does
     operators: frozenset[str] = field(default=frozenset())  # further ones, as "Name" or "domain::Name"
 
 
@@ -85,8 +100,8 @@ def read_graph(
     """The bytes of a graph and what they contain; raises FormatError, naming file and remedy, for what may not run.
 
     ``source``: a path, or the bytes themselves (``name`` then serves in messages). Refused are files above the size
-    cap, files cut short or that are no ONNX, weights in other files, custom operators, control flow, and opsets outside
-    the range.
+    cap, files cut short or that are no ONNX, weights in other files, weights that are NaN or inf, custom operators,
+    control flow, and opsets outside the range.
     """
     limits = limits or GraphLimits()
     if isinstance(source, bytes):
@@ -286,10 +301,16 @@ class _Walk:
                     self.graph(_view(value), depth + 1)
 
     def tensor(self, data: memoryview) -> str:
-        name, external = "", False
+        name, external, kind, parts = "", False, 0, []
         for number, value in _fields(data):
             if number == 8:
                 name = _text(value)
+            elif number == 2:
+                kind = _number(value)
+            elif number in (4, 9, 10):  # float_data, raw_data, double_data
+                parts.append(_view(value))
+            elif number == 5:  # int32_data, which also holds half-width floats
+                parts.append(_half_bits(value))
             elif number == 13 or (number == 14 and value == 1):
                 external = True
         if external:
@@ -297,7 +318,40 @@ class _Walk:
                 f"weights of {name!r} lie in another file, which is refused; export one single file"
                 " (torch.onnx.export(..., external_data=False), onnx.save_model(..., save_as_external_data=False))"
             )
+        if kind in _FLOATS:
+            self.finite(name, kind, parts)
         return name
+
+    def finite(self, name: str, kind: int, parts: list[memoryview]) -> None:
+        dtype, exponent = _FLOATS[kind]
+        size = sum(len(p) for p in parts) // dtype.itemsize
+        for part in parts:
+            bits = np.frombuffer(part[: len(part) // dtype.itemsize * dtype.itemsize], dtype)
+            for begin in range(0, bits.size, _CHUNK):
+                some = bits[begin : begin + _CHUNK]
+                broken = (some & exponent) == exponent  # of such bits, those with a mantissa are NaN
+                if not broken.any():
+                    continue
+                nan = bool(((some[broken] & _MANTISSA[kind]) != 0).any())
+                if nan or (size > 1 and not self.limits.infinite):
+                    raise self.refuse(
+                        f"weights {name!r}: expected finite values; got {'NaN' if nan else 'inf'}, first at place"
+                        f" {begin + int(np.argmax(broken))} of {size}; the training diverged or the export broke them:"
+                        " look at the weights where they were trained, then export again"
+                        + ("" if nan else ", or set GraphLimits.infinite where inf is meant")
+                    )
+
+
+def _half_bits(value: int | memoryview) -> memoryview:
+    """Entries of int32_data (one, or many packed) as 16 bits each."""
+    values, at = [], 0
+    if isinstance(value, int):
+        values = [value]
+    else:
+        while at < len(value):
+            number, at = _varint(value, at)
+            values.append(number)
+    return memoryview(np.array([v & 0xFFFF for v in values], "<u2").tobytes())
 
 
 def _value_info(data: memoryview) -> Tensor:
