@@ -343,10 +343,20 @@ def test_own_graph_loads_saves_and_matches_the_formulas(tmp_path, lengths):
 def test_own_graph_misfits_are_explained(kwargs, message):
     with pytest.raises(InvalidArgument, match=message):
         BehaviorModel.from_graph(graph_bytes(*model_arrays()), np.arange(40), device="cpu", **kwargs)
-    with pytest.raises(InvalidArgument, match=r"more|rows|indices|tried out"):
+
+
+@needs_graphs
+@pytest.mark.parametrize("count", [41, 99])
+def test_more_ids_than_the_table_has_rows(count):
+    with pytest.raises(InvalidArgument, match=rf"item_ids: .*table has 41 rows.*item_ids 40 \(got {count}\); give the"):
         BehaviorModel.from_graph(
-            graph_bytes(*model_arrays()), np.arange(99), item_vectors=np.ones((99, 16)), device="cpu"
+            graph_bytes(*model_arrays()), np.arange(count), item_vectors=np.ones((count, 16)), device="cpu"
         )
+    with pytest.raises(InvalidArgument, match=r"event_type_ids: .*table has 3 rows.*event_type_ids 2 \(got 3\)"):
+        BehaviorModel.from_graph(
+            graph_bytes(*model_arrays(types=2)), np.arange(40), event_type_ids=["a", "b", "c"],
+            item_vectors=np.ones((40, 16)), device="cpu",
+        )  # fmt: skip
 
 
 @needs_graphs

@@ -7,6 +7,7 @@ gives new ones; a sequence without events keeps its state bit for bit; a result 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -169,6 +170,7 @@ class GraphEngine:
         except Exception as e:
             if isinstance(e, EcocoreError) and "ONNXRuntimeError" not in str(e):
                 raise
+            self._explain_rows(str(e), sizes)
             raise InvalidArgument(
                 f"graph: it fails when it is tried out ({str(e).strip().splitlines()[-1][:400]}); where an exporter has"
                 " frozen the time axis by unrolling a loop, export one step, items [batch, 1]"
@@ -265,6 +267,22 @@ class GraphEngine:
                 raise InvalidArgument(f"graph: output {name!r} has NaN or inf; its weights overflow or are broken")
         return [r[:rows] for r in results]
 
+    def _explain_rows(self, text: str, sizes: list[int]) -> None:
+        """Raises what is wrong where a table of the graph has fewer rows than there are ids."""
+        bounds = re.search(r"out of data bounds, idx=.* range \[-\d+,(\d+)\]", text)
+        if bounds is None:
+            return
+        rows = int(bounds[1]) + 1
+        arguments = {"items": ("item_ids", 1), "event_types": ("event_type_ids", 1), "gaps": ("gap_boundaries", 2)}
+        wrong = [(*arguments[role], size) for role, size in zip(self._roles, sizes, strict=True) if size > rows]
+        wrong.sort(key=lambda w: w[2])  # of several that would explain it, first the one that is nearest
+        if wrong:
+            what = " or ".join(f"{name} {rows - more} (got {size - more})" for name, more, size in wrong)
+            raise InvalidArgument(
+                f"{wrong[0][0]}: the ids and a table of the graph differ: the table has {rows} rows, row 0 for unknown"
+                f" ids, so that it is expected to have of {what}; give the ids that it was trained with, in its order"
+            )
+
     def _check_outputs(self) -> None:
         """The shapes that come out, which exporters leave open or even state wrongly."""
         contract = self._contract
@@ -284,6 +302,8 @@ class GraphEngine:
         indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         events = int(indptr[-1])
         ids = [random.integers(0, size, events).astype(np.int32) for size in sizes]
+        for rows, size in zip(ids, sizes, strict=True):
+            rows[0] = size - 1  # so that a table that is one row short is found out
         size = self._contract.feature_size
         features = random.standard_normal((events, size)).astype(np.float32) if size else None
         shape = (lengths.size, self.layers, self.hidden)
