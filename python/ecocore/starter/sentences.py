@@ -6,6 +6,8 @@
     where is order {order_id}               one for each of some values of the slot, with its place marked
     is the [rain jacket](product) in yet    a value written out
 
+A slot or a marked value cannot stand inside of ``(a|b)``: write a line for each.
+
 A file is UTF-8. The expansion is deterministic: the same files give the same examples in the same order.
 """
 
@@ -69,6 +71,9 @@ def expand(
     """Every alternative of every sentence; where it has slots, ``fillings`` times with other values each time.
 
     Values are dealt in turn, so that each is used about equally often. They are never drawn at random.
+
+    Raises:
+        FormatError: a slot that ``values`` lacks, or one inside of alternatives; names ``origin`` and the sentence.
     """
     dealt = {name: itertools.count() for name in values}
     for sentence in sentences:
@@ -97,6 +102,10 @@ def _pieces(sentence: str, values: Mapping[str, Sequence[str]], origin: str) -> 
             pieces.append(("is", [value], value_slot))
         at = match.end()
     pieces.append(("any", [sentence[at:]], ""))
+    if any(c in text for kind, texts, _ in pieces if kind == "any" for text in texts for c in "{}|"):
+        raise FormatError(
+            f"{origin}: expected {{slot}} and [text](slot) outside of (a|b); got {sentence!r}; write a line for each"
+        )
     return pieces
 
 
