@@ -5,7 +5,8 @@ sentences, and judges it by its test sentences.
     python tools/train_starter_nlu.py              # writes python/ecocore/starter/nlu, a few minutes on two cores
     python tools/train_starter_nlu.py --judge      # only judges what is there
 
-Train anew after a change of the sentences, intents or slots: tests/assistant/test_starter.py holds the model to them.
+Train anew after a change of the sentences, intents or slots: tests/assistant/test_starter_model.py holds the model to
+them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ecocore.train.nlu_slots import SlotOptions
 # stay below 10 MB: with larger tables 0.5 % more intents and 2 % more slots are found.
 INTENTS = IntentOptions(rank=48, min_texts=4, meaning_gain=2.0)
 SLOTS = SlotOptions(dimensions=40, min_tokens=6, epochs=10)
-TURNED_AWAY = 0.02
+OPTIONS = {"intent_options": INTENTS, "slot_options": SLOTS, "turned_away": 0.02}
 
 
 def labelled(found: list[starter.Example]) -> list[Example]:
@@ -40,8 +41,7 @@ def main() -> None:
         train, valid = (
             labelled([*starter.examples(split=split), *starter.out_of_scope(split)]) for split in ("train", "valid")
         )
-        options = {"intent_options": INTENTS, "slot_options": SLOTS, "turned_away": TURNED_AWAY}
-        print(nlu(train, out=starter.MODEL, validation=valid, encoder="use", **options))
+        print(nlu(train, out=starter.MODEL, validation=valid, encoder="use", **OPTIONS))
     judge(NLU.load(starter.MODEL))
 
 
