@@ -37,7 +37,7 @@ def talk(model, demo):
         ("are there any jackets in red", ASK, {"Alpine Rain Jacket", "Summit Down Jacket"}),
         ("golf bag in stock?", ASK, {"Mummy Sleeping Bag"}),
         ("smart watches in stock?", "Yes, ", {"Pulse Smart Watch"}),
-        ("双肩包有黑色吗", ASK_ZH, {"日行双肩包", "城市双肩包"}),
+        ("双肩包有黑色的吗", ASK_ZH, {"日行双肩包", "城市双肩包"}),
         ("耳机多少钱", ASK_ZH, {"微风蓝牙耳机", "录音室头戴耳机"}),
         ("杯子有货吗", ASK_ZH, {"粗陶马克杯", "不锈钢保温杯"}),
         ("裙子有吗", ASK_ZH, {"草甸连衣裙"}),
@@ -72,7 +72,7 @@ def test_what_was_named_is_recommended(talk, text, ids):
 
 @pytest.mark.parametrize(
     ("text", "anchor"),
-    [("anything like the hoodie?", "P109"), ("有没有像卫衣一样的", "P109"), ("什么东西能和帐篷搭配", "P116")],
+    [("anything like the hoodie?", "P109"), ("有没有和卫衣差不多的款", "P109"), ("什么东西能和帐篷搭配", "P116")],
 )
 def test_others_are_recommended_where_likeness_is_asked_for(talk, text, anchor):
     reply = talk(text)
