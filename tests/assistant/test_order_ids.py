@@ -177,3 +177,19 @@ def test_the_size_that_does_not_fit_is_not_the_one_to_exchange_for(shop):
         said = a.reply("ann", text).text
         assert "XL" in said
         assert not re.search(r"\b[ML]\b", said)
+
+
+def test_an_order_is_known_by_what_was_paid(shop):
+    a = Assistant(
+        ScriptedNLU({"cancel the order for ¥219": "cancel_order", "cancel the one for ¥1,099": "cancel_order"}), shop
+    )
+    assert "EC100001" in a.reply("ann", "cancel the order for ¥219").text
+    a.forget("ann")
+    assert "EC100003" in a.reply("ann", "cancel the one for ¥1,099").text  # delivered: said so, and no other is offered
+
+
+def test_an_order_id_is_no_address(shop):
+    a = Assistant(ScriptedNLU({"change the address": "address_change"}), shop)
+    a.reply("ann", "change the address")
+    assert "EC100001" in a.reply("ann", "EC100001").text
+    assert "88 Ocean Road" in a.reply("ann", "88 Ocean Road, Springfield").text

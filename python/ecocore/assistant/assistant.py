@@ -325,6 +325,8 @@ class Assistant:
                 return None
         if hits and not (elsewhere and self._policy.intents.get(turn.intent, {}).get("action") == "request"):
             return hits
+        if "address" in wanted and found.get("order_id") and follow_up(turn.text, turn.values):
+            return {"order_id": found["order_id"]}  # another order is meant; its address is asked for again
         if "address" in wanted and not elsewhere and len(turn.text) >= 4 and yes_or_no(turn.text) is None:
             return {"address": turn.text[:_ADDRESS]}
         return None

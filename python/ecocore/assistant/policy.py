@@ -172,7 +172,8 @@ class Policy:
         if named and not having and not isinstance(named, Kind):
             del frame.slots["product"]
             return Draft("order.no_product", {"orders": self._order_lines(orders[:_ORDERS])}, "order_id")
-        orders = having or orders
+        paid = [o for o in orders if o.total.amount == frame.slots.get("amount")]  # "the order for ¥249"
+        orders = having or paid or orders
         fitting = [order for order in orders if fits(order)]
         # What was named and is in none of the orders may be a part of something: no order is taken for granted.
         if (len(fitting) == 1 or len(orders) == 1) and (named is None or having):
