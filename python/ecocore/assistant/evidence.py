@@ -210,8 +210,8 @@ def _backed_by(value: Any, names: NameIndex | None, lasting: bool) -> Iterator[F
         yield "code", plain
         yield from _kept_facts(value) if lasting else facts(value)
         if names is not None:
-            for match in names.find(plain):
-                yield "name", match.name
+            for name in names.kept(plain) if lasting else (match.name for match in names.find(plain)):
+                yield "name", name
     elif isinstance(value, Mapping):
         for part in value.values():
             yield from _backed_by(part, names, lasting)

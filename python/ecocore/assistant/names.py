@@ -11,6 +11,7 @@ from .language import fold
 __all__ = ["Match", "NameIndex"]
 
 _START = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]|[^\sA-Za-z0-9]")  # a name starts anywhere but within a word
+_KEPT = 4096  # texts whose names are remembered
 _KEY = 2  # names are looked up by their first two characters; no product has a shorter name
 
 
@@ -33,6 +34,7 @@ class NameIndex:
             if len(key) >= _KEY and product not in ids.setdefault(key, []):
                 ids[key].append(product)
         self._ids = {name: tuple(found) for name, found in ids.items()}
+        self._kept: dict[str, tuple[str, ...]] = {}
         self._by_start: dict[str, list[str]] = {}
         for name in sorted(self._ids, key=len, reverse=True):
             self._by_start.setdefault(name[:_KEY], []).append(name)
@@ -58,6 +60,15 @@ class NameIndex:
             if candidates is not None and (match := self._longest(candidates, folded, at)) is not None:
                 found.append(match)
                 end = match.end
+        return found
+
+    def kept(self, folded: str) -> tuple[str, ...]:
+        """The names in a text that comes again and again, as product names and FAQ answers do: looked for once."""
+        found = self._kept.get(folded)
+        if found is None:
+            if len(self._kept) >= _KEPT:
+                self._kept = {}  # one assignment: threads that read the old one meanwhile are right as well
+            found = self._kept[folded] = tuple(match.name for match in self.find(folded))
         return found
 
     def _longest(self, candidates: list[str], text: str, at: int) -> Match | None:

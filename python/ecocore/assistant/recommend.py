@@ -34,9 +34,11 @@ class ShopRecommender:
         if product not in items:
             return []
         # All are ranked where only some are allowed: the ones allowed may stand anywhere.
-        found = self._shop.similar(product, k if allow is None else len(items))
+        code = items.code(product)
+        ids, scores = self._shop.model.similar_items(code, N=min(k + 1, len(items)) if allow is None else len(items))
+        others = (ids >= 0) & (ids != code)
         allowed = None if allow is None else frozenset(allow)
-        ranked = [(str(p.item), score) for p, score in found]
+        ranked = zip(map(str, items[ids[others]].tolist()), scores[others].tolist(), strict=True)
         return [(p, score) for p, score in ranked if allowed is None or p in allowed][:k]
 
     def _known(self, products: Collection[str]) -> list[int | str]:
