@@ -203,8 +203,8 @@ class Assistant:
                 any_kind=self._policy.about_goods(parse.intent) or awaiting == "product",
                 any_number=awaiting == "order_id" or (awaiting == "confirm" and "order_id" in known),
             )
-            if not follow_up(text, values):
-                values = [v for v in values if v.bound != "number"]  # some number in a longer sentence
+            if any(v.bound == "number" for v in values) and not follow_up(text, values):
+                values = []  # some number in a longer sentence
             if (meant := pointed_at(text, state.offered, self._policy.price_of)) and all(
                 v.slot != meant.slot or v.value == () or _among(meant, v) for v in values
             ):
