@@ -303,3 +303,18 @@ def test_a_graph_of_ones_own_has_no_gradients(tmp_path):
         with pytest.raises(InvalidArgument, match=r'plain weights.*use method="occlusion"'):
             one.explain([5, 15], 75, method="gradients")
         assert one.explain([5, 15], 75).layers.shape == (2, 1)
+
+
+@needs_graphs
+@pytest.mark.parametrize("window", [1, 3])
+def test_occlusion_of_a_graph_whose_output_is_kept(tmp_path, window):
+    """Of the last event alone, nothing is left in the window, and what stands is the output after those before it."""
+    meta, arrays = model_arrays("gru")
+    model = BehaviorModel.from_graph(
+        graph_bytes(meta, arrays), np.arange(40) * 10 + 5, item_vectors=arrays["item_vectors"][1:], device="cpu"
+    )
+    assert not model.engine.output_of_state
+    out = model.explain(SEQUENCE, 75, window=window)
+    without = model.probabilities([SEQUENCE[:-1]], [75])[0, 0]
+    assert without != 0.5  # what an empty sequence has
+    assert out.contributions[-1] == np.float32(out.probability) - without

@@ -74,6 +74,8 @@ def explained(
         h = np.repeat(before.h, len(part), axis=0)
         c = None if before.c is None else np.repeat(before.c, len(part), axis=0)
         after = model._advance(part, h, c)
+        if not model._engine.output_of_state:  # such an output is only there after an event: the former one stands
+            after.query[np.diff(part.indptr) == 0] = before.query[0]
         # Softmax is over all items; a sigmoid needs the one.
         single = model._probability == "sigmoid"
         return model.probabilities_of(after.query, [item] if single else None)[:, 0 if single else code], after.h
