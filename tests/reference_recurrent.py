@@ -5,10 +5,23 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from ecocore.ids import IdMap
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+
+
+def has_graphs():
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+needs_graphs = pytest.mark.skipif(not has_graphs(), reason="needs onnx and onnxruntime (extra 'test')")
 
 
 def sigmoid(x):

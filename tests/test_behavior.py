@@ -8,21 +8,11 @@ import numpy as np
 import pytest
 
 from ecocore import BehaviorModel, FormatError, InvalidArgument
-from reference_recurrent import encode, graph_bytes, model_arrays, random_sequences, sigmoid, write_model
+from reference_recurrent import encode, graph_bytes, model_arrays, needs_graphs, random_sequences, sigmoid, write_model
 
 SEED = 3
 
 
-def has_graphs():
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
-needs_graphs = pytest.mark.skipif(not has_graphs(), reason="needs onnx and onnxruntime (extra 'test')")
 ENGINES = ["native", pytest.param("onnxruntime", marks=needs_graphs)]
 
 

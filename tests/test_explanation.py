@@ -9,7 +9,7 @@ from ecocore import BehaviorModel, InvalidArgument
 from ecocore import recurrent_gradients as module
 from ecocore.recurrent_gradients import RecurrentGradients, input_vectors
 from ecocore.weights import narrow, widen
-from reference_recurrent import GATES, encode, graph_bytes, model_arrays, sigmoid, write_model
+from reference_recurrent import GATES, encode, graph_bytes, model_arrays, needs_graphs, sigmoid, write_model
 
 CELLS = ["lstm", "gru", "rnn"]
 HEADS = [
@@ -18,18 +18,6 @@ HEADS = [
     {"probability": "sigmoid", "bias": True, "scale": 3.0},
 ]
 SEQUENCE = [5, 105, 25, 305, 45, 3, 205]  # 3 is unknown
-
-
-def has_graphs():
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
-needs_graphs = pytest.mark.skipif(not has_graphs(), reason="needs onnx and onnxruntime (extra 'test')")
 
 
 def gradients_of(meta, arrays, code):
