@@ -206,10 +206,14 @@ class Shop:
 
     def similar(self, item: Id, k: int = 10) -> list[tuple[Product, float]]:
         """The ``k`` products most like this one, with their cosine similarity; itself left out."""
+        return self._named(*self.similar_codes(item, k))
+
+    def similar_codes(self, item: Id, k: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """As :meth:`similar`, without the products: codes int32 and cosines float32, at most ``k`` of each."""
         code = self.history.items.code(item, "item")
         ids, scores = self.model.similar_items(code, N=min(as_count(k, "k") + 1, self.history.shape[1]))
-        others = ids != code
-        return self._named(ids[others], scores[others])[:k]
+        others = (ids >= 0) & (ids != code)
+        return ids[others][:k], scores[others][:k]
 
     def with_items(
         self, ids: Any, features: Any, catalogue: Catalogue | None = None, ranking: RankingModel | None = None

@@ -22,6 +22,7 @@ from .evidence import Evidence, unbacked
 from .faq import FaqIndex
 from .kinds import Kind
 from .language import clean, detect
+from .order_ids import ends_so
 from .policy import Draft, Policy
 from .privacy import mask
 from .protocols import NLU, Backend, Parse, Recommender
@@ -257,7 +258,7 @@ class Assistant:
         if frame.awaiting == "confirm":
             answer = yes_or_no(turn.text)
             own = frame.slots.get("order_id", "")  # "yes, order 204815" where that is the one
-            others = [v for v in turn.values if v.slot != "order_id" or not own.endswith(v.value)]
+            others = [v for v in turn.values if v.slot != "order_id" or not ends_so(own, v.value)]
             if answer is None and turn.outcome == "sure" and turn.intent in ("affirm", "deny") and not others:
                 answer = turn.intent == "affirm"
             if answer is False and turn.intent == frame.intent and turn.outcome == "sure":
@@ -432,9 +433,9 @@ class Assistant:
             handoff = Handoff(draft.handoff, self._summary(draft.handoff, state, masked))
         for name, slot in _LISTS.items():
             if name in draft.facts and draft.template == template:
-                shown = tuple(item.key for item in draft.facts[name].value)
-                if len(shown) > 1 or state.offered[0] != slot or not set(shown) < set(state.offered[1]):
-                    state.offered = slot, shown  # one of a list does not make the rest of it forgotten
+                keys = tuple(item.key for item in draft.facts[name].value)
+                if len(keys) > 1 or state.offered[0] != slot or not set(keys) < set(state.offered[1]):
+                    state.offered = slot, keys  # one of a list does not make the rest of it forgotten
         shown = draft.facts["items"].value if template.startswith("recommend.") and "items" in draft.facts else ()
         reply = Reply(
             secrets.token_hex(12), rendered.text, language, turn.intent, turn.parse.confidence, turn.outcome,

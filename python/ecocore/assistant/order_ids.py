@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from .protocols import Order, Slot
 
-__all__ = ["OrderIds", "ending_so"]
+__all__ = ["OrderIds", "ending_so", "ends_so"]
 
 _UNITS = (
     r"(?![A-Za-z0-9_%]|\s*(?:pcs|pieces?|units?|copies|items|of\b|x\b|yuan|dollars?|usd|rmb"
@@ -79,8 +79,13 @@ def ending_so(asked: str, orders: Iterable[Order]) -> Order | None:
     there are several."""
     if _digits(asked) < _DIGITS:
         return None
-    found = [order for order in orders if _plain(order.id).endswith(asked)]
+    found = [order for order in orders if ends_so(order.id, asked)]
     return found[0] if len(found) == 1 else None
+
+
+def ends_so(order_id: str, asked: str) -> bool:
+    """Whether an id may be the one of which this was said."""
+    return _plain(order_id).endswith(asked)
 
 
 def _plain(said: str) -> str:

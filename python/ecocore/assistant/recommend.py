@@ -34,11 +34,9 @@ class ShopRecommender:
         if product not in items:
             return []
         # All are ranked where only some are allowed: the ones allowed may stand anywhere.
-        code = items.code(product)
-        ids, scores = self._shop.model.similar_items(code, N=min(k + 1, len(items)) if allow is None else len(items))
-        others = (ids >= 0) & (ids != code)
+        codes, scores = self._shop.similar_codes(product, k if allow is None else len(items))
         allowed = None if allow is None else frozenset(allow)
-        ranked = zip(map(str, items[ids[others]].tolist()), scores[others].tolist(), strict=True)
+        ranked = zip(map(str, items[codes].tolist()), scores.tolist(), strict=True)
         return [(p, score) for p, score in ranked if allowed is None or p in allowed][:k]
 
     def _known(self, products: Collection[str]) -> list[int | str]:
