@@ -42,7 +42,7 @@ py::tuple featurize(const Featurizer& f, const py::list& texts, int threads) {
   std::vector<std::int32_t> indices;
   std::vector<float> data;
   {
-    py::gil_scoped_release release;
+    ReleaseGil release;
     parallel_for(0, static_cast<std::int64_t>(list.size()), 64, threads, [&](std::int64_t from, std::int64_t to, int) {
       std::vector<Ngram> ngrams;
       for (std::int64_t i = from; i < to; ++i) {
@@ -76,7 +76,7 @@ py::list train(const Int64Array& indptr, const Int32Array& indices, const FloatA
   const MatrixView<const float> d = dense ? matrix_view(*dense, "dense") : MatrixView<const float>{};
   std::vector<IntentWeights> trained;
   {
-    py::gil_scoped_release release;
+    ReleaseGil release;
     check_csr(x, "features", threads);
     check_csr(y, "labels", threads);
     trained = train_intents(x, y, d, options, members, threads, [] {
@@ -112,7 +112,7 @@ py::tuple score_many(const IntentModel& model, const py::list& texts, int thread
   std::vector<float> logits(list.size() * static_cast<std::size_t>(model.intents()));
   std::vector<float> unseen(list.size() * kNgramGroups);
   {
-    py::gil_scoped_release release;
+    ReleaseGil release;
     parallel_for(0, n, 16, threads, [&](std::int64_t from, std::int64_t to, int) {
       for (std::int64_t i = from; i < to; ++i) {
         const NormalizedText text = normalize(list[static_cast<std::size_t>(i)]);
@@ -139,7 +139,7 @@ py::list judge_many(const IntentModel& model, const Decision& decision, const py
   const std::vector<std::u32string> list = code_points(texts);
   std::vector<Verdict> verdicts(list.size());
   {
-    py::gil_scoped_release release;
+    ReleaseGil release;
     parallel_for(0, static_cast<std::int64_t>(list.size()), 16, threads, [&](std::int64_t from, std::int64_t to, int) {
       for (std::int64_t i = from; i < to; ++i) {
         const NormalizedText text = normalize(list[static_cast<std::size_t>(i)]);
@@ -184,7 +184,7 @@ FloatArray token_vectors(const TokenTable& table, const std::vector<const Prepar
     require(static_cast<py::ssize_t>(t->tokens.size()) == tokens, "texts: expected the same number of tokens in each");
   FloatArray out({static_cast<py::ssize_t>(texts.size()), tokens, static_cast<py::ssize_t>(table.width())});
   float* to = out.mutable_data();
-  py::gil_scoped_release release;
+  ReleaseGil release;
   for (std::size_t i = 0; i < texts.size(); ++i, to += tokens * table.width())
     table.vectors(texts[i]->source, texts[i]->normal, texts[i]->tokens, rules[i], to);
   return out;
@@ -219,7 +219,7 @@ FloatArray net_emissions(const TaggerNet& net, const FloatArray& vectors, int th
                           std::to_string(vectors.shape(2)));
   FloatArray out({vectors.shape(0), vectors.shape(1), static_cast<py::ssize_t>(net.tags())});
   float* to = out.mutable_data();
-  py::gil_scoped_release release;
+  ReleaseGil release;
   net.emissions(vectors.shape(0), vectors.shape(1), vectors.data(), to, threads);
   return out;
 }
@@ -256,7 +256,7 @@ void bind_nlu(py::module_& m) {
         const std::vector<std::u32string> list = code_points(texts);
         Vocabulary v;
         {
-          py::gil_scoped_release release;
+          ReleaseGil release;
           v = build_vocabulary(list, min_texts, meanings, threads);
         }
         const auto n = static_cast<py::ssize_t>(v.keys.size());
@@ -318,7 +318,7 @@ void bind_nlu(py::module_& m) {
             float* out = logits.mutable_data();
             UnseenShare share;
             {
-              py::gil_scoped_release release;
+              ReleaseGil release;
               model.score(t.normal, t.tokens, out, share);
             }
             std::copy(share.of, share.of + kNgramGroups, unseen.mutable_data());
@@ -331,7 +331,7 @@ void bind_nlu(py::module_& m) {
           [](const IntentModel& model, const Decision& decision, const PreparedText& t) {
             Verdict v;
             {
-              py::gil_scoped_release release;
+              ReleaseGil release;
               v = judge(model, decision, t.normal, t.tokens);
             }
             return to_tuple(v);
@@ -344,7 +344,7 @@ void bind_nlu(py::module_& m) {
             FloatArray hidden(model.hidden());
             float* out = hidden.mutable_data();
             UnseenShare share;
-            py::gil_scoped_release release;
+            ReleaseGil release;
             model.encode(t.normal, t.tokens, out, share);
             return hidden;
           },
@@ -354,7 +354,7 @@ void bind_nlu(py::module_& m) {
           [](const IntentModel& model, const PreparedText& t, std::int64_t intent) {
             std::vector<Contribution> parts;
             {
-              py::gil_scoped_release release;
+              ReleaseGil release;
               parts = model.explain(t.normal, t.tokens, intent);
             }
             py::list out;
@@ -386,7 +386,7 @@ void bind_nlu(py::module_& m) {
         const std::vector<RuleSpan> spans = rule_spans(rules);
         std::vector<std::uint32_t> hashes;
         {
-          py::gil_scoped_release release;
+          ReleaseGil release;
           token_features(t.source, t.normal, t.tokens, spans, hashes);
         }
         const auto n = static_cast<py::ssize_t>(t.tokens.size());

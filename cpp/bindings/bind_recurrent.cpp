@@ -43,7 +43,7 @@ std::unique_ptr<RecurrentNet> make(const std::string& cell, const std::vector<La
     linear.bias = query_bias->data();
   }
   const Cell kind = parse_cell(cell);
-  py::gil_scoped_release release;
+  ReleaseGil release;
   return std::make_unique<RecurrentNet>(kind, weights, events, linear, table_bytes, threads);
 }
 
@@ -87,7 +87,7 @@ void bind_recurrent(py::module_& m) {
             float* hp = h.mutable_data();
             float* cp = c ? c->mutable_data() : nullptr;
             SignalPoll poll;
-            py::gil_scoped_release release;
+            ReleaseGil release;
             net.advance(events, hp, cp, threads, [&] { poll(); });
           },
           noconvert("indptr"), noconvert("ids"), noconvert("h"), noconvert("c"), "num_threads"_a = 0)
@@ -98,7 +98,7 @@ void bind_recurrent(py::module_& m) {
             require_states(h, net, h.shape(0), "h");
             FloatArray out({h.shape(0), static_cast<py::ssize_t>(net.query_size())});
             float* to = out.mutable_data();
-            py::gil_scoped_release release;
+            ReleaseGil release;
             net.query(h.shape(0), h.data(), to, threads);
             return out;
           },

@@ -17,7 +17,7 @@ void bind_text(py::module_& m) {
   py::class_<PreparedText>(m, "PreparedText")
       .def(py::init([](const py::str& text) {
              std::u32string source = code_points(text);
-             py::gil_scoped_release release;
+             ReleaseGil release;
              return std::make_unique<PreparedText>(std::move(source));
            }),
            "text"_a)
@@ -42,7 +42,7 @@ void bind_text(py::module_& m) {
   py::class_<PhraseMatcher>(m, "PhraseMatcher")
       .def(py::init([](const py::list& phrases) {
              const std::vector<std::u32string> list = code_points(phrases);
-             py::gil_scoped_release release;
+             ReleaseGil release;
              return std::make_unique<PhraseMatcher>(list);
            }),
            "phrases"_a)
@@ -52,7 +52,7 @@ void bind_text(py::module_& m) {
           [](const PhraseMatcher& matcher, const PreparedText& t) {
             std::vector<PhraseMatch> found;
             {
-              py::gil_scoped_release release;
+              ReleaseGil release;
               found = matcher.find(t.normal);
             }
             py::list out;
