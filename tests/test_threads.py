@@ -250,16 +250,35 @@ def test_multiprocessing(matrix, method):
     assert answers == [want] * 3
 
 
-def test_exits_cleanly_while_a_daemon_thread_is_inside_a_call():
-    code = """
-import threading, time, numpy as np
-from ecocore import _core
+IN_A_LOOP = """
 n = 400_000
 indptr = np.arange(0, 10 * n + 1, 10)
 indices = np.tile(np.arange(10, dtype=np.int32), n)
+def call():
+    _core.transpose_csr(indptr, indices, None, 10, 4)
+"""
+CALLING_BACK = """
+def advance(indptr, ids, h, c):
+    time.sleep(0.01)
+    return h, None, np.empty((len(h), 0), np.float32)
+store = _core.SessionStates(
+    advance, state=2, has_cell=False, query=0, has_types=False, has_gaps=False, gap_edges=[],
+    capacity=9, ttl=0.0, history=0, max_batch=9, max_delay=0.0)
+def call():
+    store.append(threading.get_ident(), 1, 0, 0.0, 0.0)
+    store.counters()
+"""
+
+
+@pytest.mark.parametrize("calls", [IN_A_LOOP, CALLING_BACK], ids=["in a loop", "calling back"])
+def test_exits_cleanly_while_a_daemon_thread_is_inside_a_call(calls):
+    code = f"""
+import threading, time, numpy as np
+from ecocore import _core
+{calls}
 def forever():
     while True:
-        _core.transpose_csr(indptr, indices, None, 10, 4)
+        call()
 for _ in range(3):
     threading.Thread(target=forever, daemon=True).start()
 time.sleep(0.2)

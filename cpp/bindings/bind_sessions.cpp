@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -66,9 +67,9 @@ py::object user_of(const std::string& key) {
 // A network in native code, or any Python callable with the same contract: it gets (indptr, list of ids, h, c) as
 // arrays it may keep, and returns the new (h, c or None, query).
 SessionStates::Advance native(const RecurrentNet& net, bool has_query) {
-  return [&net, has_query](const Events& events, float* h, float* c, float* query) {
+  return [&net, has_query](const Events& events, const StateRows& from, float* h, float* c, float* query) {
     const int threads = events.rows < 256 ? 1 : 0;  // waking the pool costs more than a small batch
-    net.advance(events, h, c, threads);
+    net.advance(events, from, h, c, threads);
     if (has_query) net.query(events.rows, h, query, threads);
   };
 }
@@ -76,17 +77,32 @@ SessionStates::Advance native(const RecurrentNet& net, bool has_query) {
 SessionStates::Advance python(py::object f, std::int64_t state, std::int64_t query_size) {
   // The callable lives and dies under the GIL, whoever drops the last copy.
   std::shared_ptr<py::object> held(new py::object(std::move(f)), [](py::object* p) {
-    py::gil_scoped_acquire gil;
+    AcquireGil gil;
     delete p;
   });
-  return [held, state, query_size](const Events& e, float* h, float* c, float* query) {
-    py::gil_scoped_acquire gil;
+  return [held, state, query_size](const Events& e, const StateRows& from, float* h, float* c, float* query) {
+    AcquireGil gil;
     const auto rows = static_cast<py::ssize_t>(e.rows), width = static_cast<py::ssize_t>(state);
     const auto total = static_cast<py::ssize_t>(e.indptr[e.rows]);
+    const auto gathered = [&](const float* const* states) {
+      FloatArray out({rows, width});
+      for (py::ssize_t i = 0; i < rows; ++i) {
+        float* to = out.mutable_data() + i * width;
+        if (states[i])
+          std::copy_n(states[i], width, to);
+        else
+          std::fill_n(to, width, 0.0f);
+      }
+      return out;
+    };
     py::list ids;
     for (const std::int32_t* p : e.ids) ids.append(Int32Array(total, p));
-    py::object cells = c ? py::object(FloatArray({rows, width}, c)) : py::none();
-    const py::tuple out = (*held)(Int64Array(rows + 1, e.indptr), ids, FloatArray({rows, width}, h), cells);
+    const py::object cells = c ? py::object(gathered(from.c)) : py::none();
+    const py::tuple arguments = py::make_tuple(Int64Array(rows + 1, e.indptr), ids, gathered(from.h), cells);
+    PyObject* returned = nullptr;
+    acquire_or_sleep([&] { returned = PyObject_Call(held->ptr(), arguments.ptr(), nullptr); });  // takes the GIL again
+    if (!returned) throw py::error_already_set();
+    const auto out = py::reinterpret_steal<py::tuple>(returned);
     const auto copy = [&](std::size_t i, py::ssize_t columns, float* to) {
       if (!to) return;
       const auto a = out[i].cast<FloatArray>();
@@ -125,12 +141,16 @@ void bind_sessions(py::module_& m) {
       .def(py::init([](py::object advance, std::int64_t state, bool has_cell, std::int64_t query, bool has_types,
                        bool has_gaps, std::vector<double> gap_edges, std::int64_t capacity, double ttl,
                        std::int64_t history, std::int64_t max_batch, double max_delay) {
-             const bool is_native = py::isinstance<RecurrentNet>(advance);
-             SessionStates::Advance f = is_native ? native(advance.cast<const RecurrentNet&>(), query > 0)
-                                                  : python(std::move(advance), state, query);
-             return std::make_unique<SessionStates>(
-                 SessionShape{state, has_cell, query, has_types, has_gaps, std::move(gap_edges)},
-                 SessionOptions{capacity, ttl, history, max_batch, max_delay}, std::move(f));
+             SessionShape shape{state, has_cell, query, has_types, has_gaps, std::move(gap_edges)};
+             SessionOptions options{capacity, ttl, history, max_batch, max_delay};
+             if (!py::isinstance<RecurrentNet>(advance))
+               return std::make_unique<SessionStates>(std::move(shape), options,
+                                                      python(std::move(advance), state, query));
+             const auto& net = advance.cast<const RecurrentNet&>();
+             shape.items = static_cast<std::int32_t>(net.table_size(0));
+             if (has_types) shape.types = static_cast<std::int32_t>(net.table_size(1));
+             options.posts = true;
+             return std::make_unique<SessionStates>(std::move(shape), options, native(net, query > 0));
            }),
            py::keep_alive<1, 2>(), "advance"_a, py::kw_only(), "state"_a, "has_cell"_a, "query"_a, "has_types"_a,
            "has_gaps"_a, "gap_edges"_a, "capacity"_a, "ttl"_a, "history"_a, "max_batch"_a, "max_delay"_a)
@@ -138,9 +158,10 @@ void bind_sessions(py::module_& m) {
           "append",
           [](SessionStates& s, py::handle user, std::int32_t item, std::int32_t type, double time, double now) {
             const std::string key = key_of(user);
-            const std::vector<SessionEvent> events{{key, item, type, time}};
-            py::gil_scoped_release release;
-            s.append(events, now);
+            const SessionEvent event{key, item, type, time};
+            if (s.post(event, now)) return;  // sooner done than the GIL is given away
+            ReleaseGil release;
+            s.append({&event, 1}, now);
           },
           "user"_a, "item"_a, "type"_a, "time"_a, "now"_a)
       .def(
@@ -149,7 +170,7 @@ void bind_sessions(py::module_& m) {
              const std::optional<DoubleArray>& times, double now) {
             const std::vector<std::string> keys = keys_of(users);
             const std::vector<SessionEvent> events = events_of(keys, items, types, times);
-            py::gil_scoped_release release;
+            ReleaseGil release;
             s.append(events, now);
           },
           noconvert("users"), noconvert("items"), noconvert("types"), noconvert("times"), "now"_a)
@@ -166,7 +187,7 @@ void bind_sessions(py::module_& m) {
             float *hp = h.mutable_data(), *cp = c.mutable_data(), *qp = query.mutable_data();
             bool found = false;
             {
-              py::gil_scoped_release release;
+              ReleaseGil release;
               found = s.read(key, now, hp, cp, qp, &count, &last_time);
             }
             if (!found) return py::none();
@@ -177,7 +198,7 @@ void bind_sessions(py::module_& m) {
           "forget",
           [](SessionStates& s, const Users& users) {
             const std::vector<std::string> keys = keys_of(users);
-            py::gil_scoped_release release;
+            ReleaseGil release;
             return s.forget(keys);
           },
           noconvert("users"))
@@ -185,7 +206,7 @@ void bind_sessions(py::module_& m) {
            [](const SessionStates& s) {
              SessionDump d;
              {
-               py::gil_scoped_release release;
+               ReleaseGil release;
                d = s.dump();
              }
              const auto n = static_cast<py::ssize_t>(d.users.size());
@@ -215,7 +236,7 @@ void bind_sessions(py::module_& m) {
             const auto copy = [](const auto& a) { return std::vector(a.data(), a.data() + a.size()); };
             SessionDump d{keys_of(users), copy(h),      copy(c),     copy(query), copy(last_time), copy(last_used),
                           copy(count),    copy(indptr), copy(items), copy(types), copy(times)};
-            py::gil_scoped_release release;
+            ReleaseGil release;
             s.replace(d);
           },
           py::kw_only(), noconvert("users"), noconvert("h"), noconvert("c"), noconvert("query"), noconvert("last_time"),
@@ -224,7 +245,7 @@ void bind_sessions(py::module_& m) {
       .def("counters", [](const SessionStates& s) {
         SessionCounters c;
         {
-          py::gil_scoped_release release;  // another thread may copy everything meanwhile
+          ReleaseGil release;  // another thread may copy everything meanwhile
           c = s.counters();
         }
         py::dict out;

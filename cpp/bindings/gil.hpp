@@ -11,6 +11,7 @@
 
 namespace ecocore::bindings {
 
+// Also for a call into Python, which gives the GIL away and asks for it again.
 template <class Acquire>
 void acquire_or_sleep(Acquire acquire) {
   try {

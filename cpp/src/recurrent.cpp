@@ -122,9 +122,27 @@ struct RecurrentNet::Impl {
       }
   }
 
-  // Advances rows order[begin, end) of the states; lengths fall along `order`.
+  // Asks for the states that a block begins with.
+  void prefetch(const float* const* from, const std::vector<std::int64_t>& order, std::int64_t begin,
+                std::int64_t end) const {
+    constexpr std::int64_t kLine = 64 / sizeof(float);
+    const std::int64_t size = static_cast<std::int64_t>(layers.size()) * hidden;
+    for (std::int64_t i = begin; i < end; ++i)
+      if (const float* p = from[order[static_cast<std::size_t>(i)]])
+        for (std::int64_t k = 0; k < size; k += kLine) __builtin_prefetch(p + k, 0, 2);
+  }
+
+  static void copy_or_zero(const float* from, std::int64_t n, float* to) {
+    if (from)
+      std::copy_n(from, n, to);
+    else
+      std::fill_n(to, n, 0.0f);
+  }
+
+  // Advances rows order[begin, end) of the states; lengths fall along `order`. States are read where they are written,
+  // unless `from` says otherwise.
   void advance_block(const Events& events, const std::vector<std::int64_t>& order, std::int64_t begin, std::int64_t end,
-                     float* h, float* c, Scratch& s) const {
+                     const StateRows& from, float* h, float* c, Scratch& s) const {
     const auto at = [](std::int64_t i) { return static_cast<std::size_t>(i); };
     const std::int64_t n = end - begin, depth = static_cast<std::int64_t>(layers.size());
     for (std::int64_t i = 0; i < n; ++i) {
@@ -133,13 +151,17 @@ struct RecurrentNet::Impl {
       s.begin[at(i)] = events.indptr[row];
       s.length[at(i)] = events.indptr[row + 1] - events.indptr[row];
     }
+    if (from.h) prefetch(from.h, order, begin, end);
+    if (from.c && c) prefetch(from.c, order, begin, end);
     prefetch(events, n, 0, s);  // while the states are copied
     for (std::int64_t i = 0; i < n; ++i) {
       const std::int64_t row = s.row[at(i)];
+      const float* old_h = from.h ? from.h[row] : h + row * depth * hidden;
+      const float* old_c = !c ? nullptr : from.c ? from.c[row] : c + row * depth * hidden;
       for (std::int64_t l = 0; l < depth; ++l) {
-        const std::int64_t from = (row * depth + l) * hidden, to = (l * s.rows + i) * padded;
-        std::copy_n(h + from, hidden, s.h.data() + to);
-        if (c) std::copy_n(c + from, hidden, s.c.data() + to);
+        const std::int64_t to = (l * s.rows + i) * padded;
+        copy_or_zero(old_h ? old_h + l * hidden : nullptr, hidden, s.h.data() + to);
+        if (c) copy_or_zero(old_c ? old_c + l * hidden : nullptr, hidden, s.c.data() + to);
       }
     }
     std::int64_t active = n;
@@ -147,9 +169,9 @@ struct RecurrentNet::Impl {
       while (active > 0 && s.length[at(active - 1)] <= t) {
         --active;
         for (std::int64_t l = 0; l < depth; ++l) {
-          const std::int64_t to = (s.row[at(active)] * depth + l) * hidden, from = (l * s.rows + active) * padded;
-          std::copy_n(s.h.data() + from, hidden, h + to);
-          if (c) std::copy_n(s.c.data() + from, hidden, c + to);
+          const std::int64_t to = (s.row[at(active)] * depth + l) * hidden, done = (l * s.rows + active) * padded;
+          std::copy_n(s.h.data() + done, hidden, h + to);
+          if (c) std::copy_n(s.c.data() + done, hidden, c + to);
         }
       }
       if (active == 0) return;
@@ -184,6 +206,8 @@ struct RecurrentNet::Impl {
       }
     }
   }
+
+  void advance(const Events& events, const StateRows& from, float* h, float* c, int threads, const Poll& poll) const;
 };
 
 RecurrentNet::RecurrentNet(Cell cell, const std::vector<LayerWeights>& layers, const std::vector<EventTable>& tables,
@@ -319,19 +343,18 @@ std::int64_t RecurrentNet::table_memory() const {
   return bytes;
 }
 
-void RecurrentNet::advance(const Events& events, float* h, float* c, int threads, const Poll& poll) const {
-  const Impl& net = *impl_;
-  require(events.ids.size() == net.tables.size(), "events: expected one array of ids for each table of the model");
+void RecurrentNet::Impl::advance(const Events& events, const StateRows& from, float* h, float* c, int threads,
+                                 const Poll& poll) const {
+  require(events.ids.size() == tables.size(), "events: expected one array of ids for each table of the model");
   const std::int64_t total = events.rows == 0 ? 0 : events.indptr[events.rows];
-  for (std::size_t j = 0; j < net.tables.size(); ++j)
+  for (std::size_t j = 0; j < tables.size(); ++j)
     for (std::int64_t i = 0; i < total; ++i) {
       const std::int32_t id = events.ids[j][i];
-      if (id < 0 || id >= net.tables[j].size)
-        throw InvalidArgument("events: expected ids from 0 to " + std::to_string(net.tables[j].size - 1) +
-                              " in input " + std::to_string(j) + "; got " + std::to_string(id) + " at position " +
-                              std::to_string(i));
+      if (id < 0 || id >= tables[j].size)
+        throw InvalidArgument("events: expected ids from 0 to " + std::to_string(tables[j].size - 1) + " in input " +
+                              std::to_string(j) + "; got " + std::to_string(id) + " at position " + std::to_string(i));
     }
-  if (net.cell != Cell::kLstm) c = nullptr;
+  if (cell != Cell::kLstm) c = nullptr;
 
   std::vector<std::int64_t> order(static_cast<std::size_t>(events.rows));
   std::iota(order.begin(), order.end(), std::int64_t{0});
@@ -341,15 +364,23 @@ void RecurrentNet::advance(const Events& events, float* h, float* c, int threads
 
   // A block's cost is its rows' events; blocks are handed out from the longest, so that the last to finish is short.
   threads = num_threads(threads);  // asked once: it may change before parallel_for asks again
-  std::vector<std::unique_ptr<Impl::Scratch>> scratch(static_cast<std::size_t>(threads));
+  std::vector<std::unique_ptr<Scratch>> scratch(static_cast<std::size_t>(threads));
   parallel_for(
       0, events.rows, kBlockRows, threads,
       [&](std::int64_t begin, std::int64_t end, int slot) {
         auto& s = scratch[static_cast<std::size_t>(slot)];
-        if (!s) s = std::make_unique<Impl::Scratch>(net, std::min(kBlockRows, events.rows));
-        net.advance_block(events, order, begin, end, h, c, *s);
+        if (!s) s = std::make_unique<Scratch>(*this, std::min(kBlockRows, events.rows));
+        advance_block(events, order, begin, end, from, h, c, *s);
       },
       poll);
+}
+
+void RecurrentNet::advance(const Events& events, float* h, float* c, int threads, const Poll& poll) const {
+  impl_->advance(events, {}, h, c, threads, poll);
+}
+
+void RecurrentNet::advance(const Events& events, const StateRows& from, float* h, float* c, int threads) const {
+  impl_->advance(events, from, h, c, threads, {});
 }
 
 void RecurrentNet::query(std::int64_t rows, const float* h, float* query, int threads) const {

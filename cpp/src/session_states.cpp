@@ -1,114 +1,55 @@
 #include "ecocore/session_states.hpp"
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
+#include <bit>
 #include <cmath>
-#include <condition_variable>
-#include <cstdlib>
-#include <deque>
+#include <functional>
 #include <limits>
 #include <mutex>
-#include <new>
-#include <unordered_map>
+#include <utility>
 
 #include "ecocore/error.hpp"
 #include "ecocore/parallel.hpp"
+#include "event_queue.hpp"
+#include "lazy_array.hpp"
+#include "user_table.hpp"
 
 namespace ecocore {
 namespace {
 
-constexpr std::int64_t kManyUsers = 256;  // fewer are looked up and copied sooner than another thread wakes
-constexpr std::int64_t kAhead = 8;        // users whose states are asked for before they are copied
+constexpr std::int64_t kManyUsers = 256;        // fewer are copied sooner than another thread wakes
+constexpr std::int64_t kFar = 16, kNear = 8;    // how many users ahead memory is asked for, where that takes two steps
+constexpr std::int64_t kKeptScratch = 1 << 16;  // events; the memory of a larger batch is given back
 constexpr double kUnknownTime = std::numeric_limits<double>::quiet_NaN();
 
 std::size_t at(std::int64_t i) {
   return static_cast<std::size_t>(i);
 }
 
-int threads_for(std::int64_t users) {
-  return users < kManyUsers ? 1 : 0;
+void require_row(std::int32_t row, std::int32_t rows, const char* what) {
+  if (row < 0 || (rows > 0 && row >= rows))
+    throw InvalidArgument(std::string(what) + ": expected rows from 0 to " + std::to_string(rows - 1) + "; got " +
+                          std::to_string(row));
 }
 
-// Zeroed memory that the system hands out page by page as it is touched.
-template <class T>
-class LazyArray {
- public:
-  LazyArray() = default;
-  LazyArray(std::int64_t rows, std::int64_t columns) : columns_(columns) {
-    if (rows * columns == 0) return;
-    data_.reset(static_cast<T*>(std::calloc(at(rows * columns), sizeof(T))));
-    if (!data_) throw std::bad_alloc();
-  }
-  T* row(std::int64_t i) { return data_.get() + i * columns_; }
-  const T* row(std::int64_t i) const { return data_.get() + i * columns_; }
-
- private:
-  struct Free {
-    void operator()(T* p) const { std::free(p); }
-  };
-  std::unique_ptr<T, Free> data_;
-  std::int64_t columns_ = 0;
-};
-
-struct KeyHash {
-  using is_transparent = void;
-  std::size_t operator()(std::string_view key) const { return std::hash<std::string_view>{}(key); }
-};
-
-using KeyMap = std::unordered_map<std::string, std::int32_t, KeyHash, std::equal_to<>>;
-
-// Where a caller sleeps. Waiters are kept for reuse and never freed, so that a late wake-up finds valid memory.
-struct Waiter {
-  std::atomic<int> state{0};
-
-  static Waiter& of_this_thread() {
-    struct Held {
-      Waiter* waiter = take();
-      ~Held() { give(waiter); }
-    };
-    thread_local Held held;
-    return *held.waiter;
-  }
-
- private:
-  struct Spare {
-    std::mutex mutex;
-    std::vector<Waiter*> list;
-  };
-  static Spare& spare() {
-    static Spare* s = new Spare;
-    return *s;
-  }
-  static Waiter* take() {
-    std::lock_guard lock(spare().mutex);
-    if (spare().list.empty()) return new Waiter;
-    Waiter* w = spare().list.back();
-    spare().list.pop_back();
-    return w;
-  }
-  static void give(Waiter* w) {
-    std::lock_guard lock(spare().mutex);
-    spare().list.push_back(w);
-  }
-};
-
-// What is known of a slot's user beside states and events, together, since an event touches most of it.
-struct Slot {
-  double last_time, last_used;
-  std::int64_t count;         // of events
-  std::int32_t older, newer;  // list of use: from `oldest` to `newest`
-  std::int32_t kept;          // how many events the rings hold
-  std::int32_t row;           // of the user in the batch that was last grouped, if that row's slot is this one
-};
-
-enum : int { kWaiting, kLeading, kDone };
-
-struct Request {
-  const std::vector<SessionEvent>* events = nullptr;  // null: this caller wants the store to itself
+// What the leader works on. Kept from batch to batch for its memory.
+struct Batch {
+  std::vector<SessionEvent> several;  // the events of several calls, one after the other
+  std::span<const SessionEvent> events;
   double now = 0;
-  std::exception_ptr error;
-  Waiter* waiter = nullptr;
+  std::vector<std::uint32_t> hash;                // of each event's user
+  std::vector<std::int32_t> slot, user;           // of each event: -1 = not held; row
+  std::vector<std::int32_t> slots;                // of each user, who are distinct
+  std::vector<UserKey> keys;                      // of each user who is not held
+  std::vector<std::int32_t> strangers;            // places of rows by hash, -1 = none: those who are not held
+  std::vector<std::int64_t> indptr, next, order;  // events of each user, in order of arrival
+  std::vector<std::vector<std::int32_t>> ids;     // per input
+  std::vector<double> times, last_time;           // per event; per user, before the batch and then after
+  std::vector<const float*> old_h, old_c;
+  std::vector<float> h, c, query;
+  std::int64_t late = 0;
+
+  std::int64_t users() const { return static_cast<std::int64_t>(slots.size()); }
 };
 
 }  // namespace
@@ -118,233 +59,174 @@ struct SessionStates::Impl {
   const SessionOptions options;
   const Advance advance;
 
-  // ---- what is known of users; guarded by `data` ----
+  // What is known of users. Written by the leader, with `data` held; read by the leader, and by others with `data`
+  // held.
   mutable std::mutex data;
-  KeyMap slots;
-  LazyArray<const std::string*> key_of;  // keys of slots, where the map keeps them
-  std::int32_t used = 0;                 // slots that were ever taken are those before it
-  std::vector<std::int32_t> free_slots;
-  LazyArray<float> h, c, query;
-  LazyArray<Slot> info;
-  std::int32_t oldest = -1, newest = -1;
+  UserTable users;
+  LazyArray<float> states;  // h, then c, of each slot
+  LazyArray<float> query;
   LazyArray<std::int32_t> items, types;  // rings of the last events; the next one goes to count % history
   LazyArray<double> times;
   SessionCounters counters;
 
-  // ---- whose turn it is; guarded by `turn` ----
-  std::mutex turn;
-  std::condition_variable arrived;
-  std::deque<Request*> queue;
-  bool leading = false, gathering = false;
-  std::int64_t last_batch = 1, queued_events = 0;
+  Batch batch;  // the leader's
+  mutable EventQueue queue;
 
   Impl(SessionShape s, SessionOptions o, Advance a)
       : shape(std::move(s)),
         options(o),
         advance(std::move(a)),
-        key_of(o.capacity, 1),
-        h(o.capacity, shape.state),
-        c(o.capacity, shape.has_cell ? shape.state : 0),
+        users(o.capacity),
+        states(o.capacity, shape.state * (shape.has_cell ? 2 : 1)),
         query(o.capacity, shape.query),
-        info(o.capacity, 1),
         items(o.capacity, o.history),
         types(o.capacity, shape.has_types ? o.history : 0),
-        times(o.capacity, o.history) {
-    slots.reserve(at(std::min<std::int64_t>(o.capacity, 4 << 20)));  // growing later would stall a call
-  }
+        times(o.capacity, o.history),
+        queue(std::min(o.max_batch, o.capacity), o.max_delay, [this](auto entries) { apply(entries); }) {}
 
-  // ---- the turn: requests lead in the order they came ----
-
-  // Returns true when the caller must lead, false when another has done its work.
-  bool enter(Request& r) {
-    r.waiter = &Waiter::of_this_thread();
-    r.waiter->state.store(kWaiting, std::memory_order_relaxed);
-    {
-      std::lock_guard lock(turn);
-      queue.push_back(&r);
-      queued_events += size(r);
-      if (!leading) {
-        leading = true;
-        return true;
-      }
-      if (gathering) arrived.notify_one();
-    }
-    int state;
-    while ((state = r.waiter->state.load(std::memory_order_acquire)) == kWaiting)
-      r.waiter->state.wait(kWaiting, std::memory_order_acquire);
-    return state == kLeading;
-  }
-
-  static std::int64_t size(const Request& r) { return r.events ? static_cast<std::int64_t>(r.events->size()) : 0; }
-
-  // The leader's batch: itself, at the front of the queue, and those behind it that fit.
-  std::vector<Request*> take() {
-    std::unique_lock lock(turn);
-    const std::int64_t room = std::min(options.max_batch, options.capacity);
-    if (options.max_delay > 0 && last_batch > 1 && queue.front()->events) {
-      gathering = true;
-      arrived.wait_for(lock, std::chrono::duration<double>(options.max_delay),
-                       [&] { return queued_events >= std::min(last_batch, room); });
-      gathering = false;
-    }
-    std::vector<Request*> batch;
-    std::int64_t events = 0;
-    while (!queue.empty()) {
-      Request* r = queue.front();
-      if (!batch.empty() && (!r->events || !batch[0]->events || events + size(*r) > room)) break;
-      events += size(*r);
-      queued_events -= size(*r);
-      batch.push_back(r);
-      queue.pop_front();
-    }
-    if (batch[0]->events) last_batch = events;
-    return batch;
-  }
-
-  void leave(const std::vector<Request*>& batch) {
-    Request* next = nullptr;
-    {
-      std::lock_guard lock(turn);
-      if (queue.empty())
-        leading = false;
-      else
-        next = queue.front();
-    }
-    if (next) wake(*next, kLeading);
-    for (std::size_t i = 1; i < batch.size(); ++i) wake(*batch[i], kDone);
-  }
-
-  static void wake(const Request& r, int state) {
-    Waiter* w = r.waiter;  // r may be gone once the state is set
-    w->state.store(state, std::memory_order_release);
-    w->state.notify_one();
-  }
+  float* h_of(std::int32_t slot) { return states.row(slot); }
+  const float* h_of(std::int32_t slot) const { return states.row(slot); }
+  float* c_of(std::int32_t slot) { return states.row(slot) + shape.state; }
+  const float* c_of(std::int32_t slot) const { return states.row(slot) + shape.state; }
 
   // Runs f while no events are being advanced.
   template <class F>
-  void alone(const F& f) {
-    Request r;
-    enter(r);  // always leads: only requests with events are done by others
-    const std::vector<Request*> batch = take();
-    try {
-      f();
-    } catch (...) {
-      leave(batch);
-      throw;
-    }
-    leave(batch);
+  void alone(F f) {
+    EventQueue::Call call;
+    call.alone = std::move(f);
+    queue.run(call);
+  }
+
+  // Waits for all that was left in the queue.
+  void settle() const {
+    EventQueue::Call call;
+    queue.run(call);
+  }
+
+  void check(const SessionEvent& e) const {
+    require_row(e.item, shape.items, "items");
+    if (shape.has_types) require_row(e.type, shape.types, "event_types");
+  }
+
+  bool is_expired(std::int32_t slot, double now) const {
+    return options.ttl > 0 && now - users[slot].last_used > options.ttl;
   }
 
   // ---- events ----
 
-  struct Batch {
-    std::vector<std::string_view> users;         // distinct
-    std::vector<std::int32_t> slots;             // of each user, -1 = not held
-    std::vector<std::int64_t> indptr, order;     // events of each user, in order of arrival
-    std::vector<std::vector<std::int32_t>> ids;  // per input
-    std::vector<double> times, last_time;        // per event; per user, before the batch and then after
-    std::vector<float> h, c, query;
-    std::int64_t late = 0;
-  };
-
-  void apply(const std::vector<const SessionEvent*>& events, double now) {
-    Batch b;
-    group(events, b);
-    const auto users = static_cast<std::int64_t>(b.users.size());
-    require(users <= options.capacity, "users: expected at most capacity = " + std::to_string(options.capacity) +
-                                           " different users in one call; got " + std::to_string(users));
-    gather(b, now);
-    prepare(events, b);
-    Events e{users, b.indptr.data(), {}};
+  void apply(std::span<const EventQueue::Entry* const> entries) {
+    Batch& b = batch;
+    collect(entries, b);
+    if (b.events.empty()) return;
+    group(b);
+    require(b.users() <= options.capacity, "users: expected at most capacity = " + std::to_string(options.capacity) +
+                                               " different users in one call; got " + std::to_string(b.users()));
+    prepare(b);
+    Events e{b.users(), b.indptr.data(), {}};
     for (const auto& ids : b.ids) e.ids.push_back(ids.data());
-    advance(e, b.h.data(), shape.has_cell ? b.c.data() : nullptr, shape.query ? b.query.data() : nullptr);
-    commit(events, b, now);
+    advance(e, {b.old_h.data(), shape.has_cell ? b.old_c.data() : nullptr}, b.h.data(),
+            shape.has_cell ? b.c.data() : nullptr, shape.query ? b.query.data() : nullptr);
+    commit(b);
+    if (static_cast<std::int64_t>(b.events.size()) > kKeptScratch) b = Batch{};
   }
 
-  // The events by user, and where the users' states lie. Whether two events are of one user is told by their slot; only
-  // users that are not held are compared by name.
-  void group(const std::vector<const SessionEvent*>& events, Batch& b) {
-    const auto n = static_cast<std::int64_t>(events.size());
-    std::vector<std::int32_t> slot_of(events.size());
-    std::vector<std::int64_t> user_of(events.size());
-    std::lock_guard lock(data);
-    parallel_for(0, n, kManyUsers / 2, threads_for(n), [&](std::int64_t begin, std::int64_t end, int) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        const auto it = slots.find(events[at(i)]->user);
-        slot_of[at(i)] = it == slots.end() ? -1 : it->second;
-        if (it != slots.end()) __builtin_prefetch(info.row(it->second), 1);
+  static void collect(std::span<const EventQueue::Entry* const> entries, Batch& b) {
+    b.now = entries[0]->now;
+    if (entries.size() == 1 && entries[0]->call) {
+      b.events = entries[0]->call->events;
+      return;
+    }
+    b.several.clear();
+    for (const EventQueue::Entry* e : entries) {
+      b.now = std::max(b.now, e->now);
+      if (e->call) {
+        b.several.insert(b.several.end(), e->call->events.begin(), e->call->events.end());
+      } else {
+        b.several.push_back(e->event);
+        b.several.back().user = e->key;
       }
-    });
-    std::unordered_map<std::string_view, std::int64_t> strangers;
+    }
+    b.events = b.several;
+  }
+
+  // The events by user, and where the users' slots lie. Whether two events are of one user is told by their slot; only
+  // users that are not held are compared by name.
+  void group(Batch& b) {
+    const auto n = static_cast<std::int64_t>(b.events.size());
+    const auto ask = [&](std::int64_t i) {
+      if (i < n) users.prefetch(b.hash[at(i)] = hash_of(b.events[at(i)].user));
+    };
+    b.hash.resize(at(n));
+    b.slot.resize(at(n));
+    b.user.resize(at(n));
+    b.slots.clear();
+    b.keys.clear();
+    b.strangers.clear();
+    for (std::int64_t i = 0; i < kFar; ++i) ask(i);
     for (std::int64_t i = 0; i < n; ++i) {
-      const std::int32_t slot = slot_of[at(i)];
-      const std::string_view user = events[at(i)]->user;
-      const auto fresh = static_cast<std::int64_t>(b.users.size());
-      std::int64_t row = fresh;
+      ask(i + kFar);
+      if (i + kNear < n) users.prefetch_slot(b.hash[at(i + kNear)]);
+      const std::int32_t slot = b.slot[at(i)] = users.find(b.events[at(i)].user, b.hash[at(i)]);
+      const auto fresh = static_cast<std::int32_t>(b.slots.size());
+      std::int32_t row = fresh;
       if (slot < 0) {
-        if (n > 1) row = strangers.try_emplace(user, fresh).first->second;
-      } else if (const std::int64_t r = info.row(slot)->row; r < fresh && b.slots[at(r)] == slot) {
+        row = row_of_stranger(b, i);
+      } else if (const std::int32_t r = users[slot].row; r < fresh && b.slots[at(r)] == slot) {
         row = r;
       } else {
-        info.row(slot)->row = static_cast<std::int32_t>(fresh);
+        users[slot].row = fresh;
       }
-      if (row == fresh) {
-        b.users.push_back(user);
-        b.slots.push_back(slot);
-      }
-      user_of[at(i)] = row;
+      if (row == fresh) b.slots.push_back(slot);
+      b.user[at(i)] = row;
     }
-    b.indptr.assign(b.users.size() + 1, 0);
-    for (std::int64_t u : user_of) ++b.indptr[at(u + 1)];
-    for (std::size_t u = 0; u < b.users.size(); ++u) b.indptr[u + 1] += b.indptr[u];
-    std::vector<std::int64_t> next(b.indptr.begin(), b.indptr.end() - 1);
-    b.order.resize(events.size());
-    for (std::int64_t i = 0; i < n; ++i) b.order[at(next[at(user_of[at(i)])]++)] = i;
+    b.indptr.assign(b.slots.size() + 1, 0);
+    for (std::int32_t u : b.user) ++b.indptr[at(u + 1)];
+    for (std::size_t u = 0; u < b.slots.size(); ++u) b.indptr[u + 1] += b.indptr[u];
+    b.next.assign(b.indptr.begin(), b.indptr.end() - 1);
+    b.order.resize(at(n));
+    for (std::int64_t i = 0; i < n; ++i) b.order[at(b.next[at(b.user[at(i)])]++)] = i;
   }
 
-  bool is_expired(std::int32_t slot, double now) const {
-    return options.ttl > 0 && now - info.row(slot)->last_used > options.ttl;
+  // The row of event i's user, who is not held: the next one if it is the user's first event. Rows lie in an open table
+  // by the hash of the user, at most half full, with the events where they are named.
+  std::int32_t row_of_stranger(Batch& b, std::int64_t i) const {
+    const SessionEvent& e = b.events[at(i)];
+    if (b.strangers.empty()) b.strangers.assign(std::bit_ceil(2 * b.events.size()), -1);
+    std::size_t place = b.hash[at(i)] & (b.strangers.size() - 1);
+    for (; b.strangers[place] >= 0; place = (place + 1) & (b.strangers.size() - 1)) {
+      const std::int64_t first = b.strangers[place];
+      if (b.hash[at(first)] == b.hash[at(i)] && b.events[at(first)].user == e.user) return b.user[at(first)];
+    }
+    b.strangers[place] = static_cast<std::int32_t>(i);
+    b.keys.emplace_back(e.user, b.hash[at(i)]);
+    return static_cast<std::int32_t>(b.slots.size());
   }
 
-  void gather(Batch& b, double now) const {
-    const auto users = static_cast<std::int64_t>(b.users.size());
-    b.h.assign(at(users * shape.state), 0.0f);
-    if (shape.has_cell) b.c.assign(at(users * shape.state), 0.0f);
-    b.query.resize(at(users * shape.query));
-    b.last_time.assign(at(users), kUnknownTime);
-    std::lock_guard lock(data);
-    parallel_for(0, users, kManyUsers / 2, threads_for(users), [&](std::int64_t begin, std::int64_t end, int) {
-      for (std::int64_t u = begin; u < end; ++u) {
-        if (u + kAhead < end) prefetch_states(b.slots[at(u + kAhead)]);
-        const std::int32_t slot = b.slots[at(u)];
-        if (slot < 0 || is_expired(slot, now)) continue;
-        std::copy_n(h.row(slot), shape.state, b.h.data() + u * shape.state);
-        if (shape.has_cell) std::copy_n(c.row(slot), shape.state, b.c.data() + u * shape.state);
-        b.last_time[at(u)] = info.row(slot)->last_time;
-      }
-    });
-  }
-
-  // The first lines of a user's states; the processor itself fetches those that follow.
-  void prefetch_states(std::int32_t slot) const {
-    if (slot < 0) return;
-    __builtin_prefetch(h.row(slot));
-    if (shape.has_cell) __builtin_prefetch(c.row(slot));
-  }
-
-  // The inputs of the network, and what becomes of the users' clocks: a time before the user's latest counts as a gap
-  // of zero and does not set the clock back.
-  void prepare(const std::vector<const SessionEvent*>& events, Batch& b) const {
-    const std::size_t n = events.size();
-    b.ids.assign(1u + (shape.has_types ? 1u : 0u) + (shape.has_gaps ? 1u : 0u), std::vector<std::int32_t>(n));
-    b.times.resize(n);
-    for (std::size_t u = 0; u < b.users.size(); ++u)
-      for (std::int64_t p = b.indptr[u]; p < b.indptr[u + 1]; ++p) {
-        const SessionEvent& e = *events[at(b.order[at(p)])];
+  // The inputs of the network, its old states, and what becomes of the users' clocks: a time before the user's latest
+  // counts as a gap of zero and does not set the clock back.
+  void prepare(Batch& b) const {
+    const auto n = static_cast<std::int64_t>(b.events.size());
+    b.ids.resize(1u + (shape.has_types ? 1u : 0u) + (shape.has_gaps ? 1u : 0u));
+    for (auto& ids : b.ids) ids.resize(at(n));
+    b.times.resize(at(n));
+    b.last_time.resize(at(b.users()));
+    b.old_h.resize(at(b.users()));
+    b.old_c.resize(shape.has_cell ? at(b.users()) : 0);
+    b.h.resize(at(b.users() * shape.state));
+    b.c.resize(shape.has_cell ? b.h.size() : 0);
+    b.query.resize(at(b.users() * shape.query));
+    b.late = 0;
+    for (std::int64_t u = 0; u < b.users(); ++u) {
+      const std::int32_t slot = b.slots[at(u)];
+      const bool held = slot >= 0 && !is_expired(slot, b.now);
+      b.old_h[at(u)] = held ? h_of(slot) : nullptr;
+      if (shape.has_cell) b.old_c[at(u)] = held ? c_of(slot) : nullptr;
+      double& last = b.last_time[at(u)] = held ? users[slot].last_time : kUnknownTime;
+      for (std::int64_t p = b.indptr[at(u)]; p < b.indptr[at(u + 1)]; ++p) {
+        const SessionEvent& e = b.events[at(b.order[at(p)])];
         b.ids[0][at(p)] = e.item;
         if (shape.has_types) b.ids[1][at(p)] = e.type;
         b.times[at(p)] = e.time;
-        double& last = b.last_time[u];
         std::int32_t bucket = 0;
         if (!std::isnan(e.time)) {
           if (!std::isnan(last)) {
@@ -357,144 +239,111 @@ struct SessionStates::Impl {
         }
         if (shape.has_gaps) b.ids.back()[at(p)] = bucket;
       }
+    }
   }
 
-  void commit(const std::vector<const SessionEvent*>& events, const Batch& b, double now) {
+  // Nothing here fails: the memory is there, and so are the keys of new users.
+  void commit(Batch& b) {
     std::lock_guard lock(data);
-    // What may fail for want of memory comes before the first change, all but the keys of new users.
-    make_room(b.users.size());
-    std::vector<std::int32_t> slot_of(b.users.size());
-    const auto users = static_cast<std::int64_t>(b.users.size());
-    const std::function<void(std::int64_t, std::int64_t, int)> store = [&](std::int64_t begin, std::int64_t end, int) {
+    // Who is held comes to the end of the list of use before anybody makes room: nobody's history is dropped for
+    // another of the same batch while the state goes on.
+    if (options.ttl > 0 || users.size() + static_cast<std::int64_t>(b.keys.size()) > users.capacity()) {
+      for (const std::int32_t slot : b.slots)
+        if (slot >= 0) touch_held(slot, b.now);
+      expire(b.now);
+    }
+    auto key = b.keys.begin();
+    for (std::int64_t u = 0; u < b.users(); ++u) {
+      std::int32_t& slot = b.slots[at(u)];
+      if (u + kNear < b.users()) prefetch_ring(b.slots[at(u + kNear)]);
+      if (slot >= 0)
+        users.touch(slot);
+      else
+        slot = add(std::move(*key++));
+      users[slot].last_used = b.now;
+      users[slot].last_time = b.last_time[at(u)];
+    }
+    const auto store = [&](std::int64_t begin, std::int64_t end, int) {
       for (std::int64_t u = begin; u < end; ++u) {
-        const std::int32_t slot = slot_of[at(u)];
-        std::copy_n(b.h.data() + u * shape.state, shape.state, h.row(slot));
-        if (shape.has_cell) std::copy_n(b.c.data() + u * shape.state, shape.state, c.row(slot));
+        const std::int32_t slot = b.slots[at(u)];
+        std::copy_n(b.h.data() + u * shape.state, shape.state, h_of(slot));
+        if (shape.has_cell) std::copy_n(b.c.data() + u * shape.state, shape.state, c_of(slot));
         std::copy_n(b.query.data() + u * shape.query, shape.query, query.row(slot));
+        for (std::int64_t p = b.indptr[at(u)]; p < b.indptr[at(u + 1)]; ++p)
+          remember(slot, b.ids[0][at(p)], shape.has_types ? b.ids[1][at(p)] : 0, b.times[at(p)]);
       }
     };
-    expire(now);
-    settle_held(b, now);
-    for (std::int64_t u = 0; u < users; ++u) {
-      const std::int32_t slot = slot_of[at(u)] = touch(b.users[at(u)], b.slots[at(u)], now);
-      info.row(slot)->last_time = b.last_time[at(u)];
-      for (std::int64_t p = b.indptr[at(u)]; p < b.indptr[at(u + 1)]; ++p)
-        remember(slot, b.ids[0][at(p)], type_at(b, p), b.times[at(p)]);
-    }
-    parallel_for(0, users, kManyUsers / 2, threads_for(users), store);
-    counters.events += static_cast<std::int64_t>(events.size());
-    counters.largest_batch = std::max(counters.largest_batch, static_cast<std::int64_t>(events.size()));
+    if (b.users() < kManyUsers)
+      store(0, b.users(), 0);
+    else
+      parallel_for(0, b.users(), kManyUsers / 2, 0, std::ref(store));
+    const auto n = static_cast<std::int64_t>(b.events.size());
+    counters.events += n;
+    counters.largest_batch = std::max(counters.largest_batch, n);
     counters.late += b.late;
     counters.unknown += std::count(b.ids[0].begin(), b.ids[0].end(), 0);
     ++counters.batches;
   }
 
-  // Makes the slots agree with what gather() took of them. Who had expired is gone, also where the clock was set back
-  // and the list of use is out of order. And where room must be made, those of the batch who are held come to its end
-  // first: nobody's history is dropped for another of the same batch while the state goes on.
-  void settle_held(const Batch& b, double now) {
-    const bool crowded =
-        b.users.size() > 1 && static_cast<std::int64_t>(slots.size() + b.users.size()) > options.capacity;
-    if (!crowded && options.ttl == 0) return;
-    for (std::size_t u = 0; u < b.users.size(); ++u) {
-      const std::int32_t slot = b.slots[u];
-      if (!holds(slot, b.users[u])) continue;
-      if (is_expired(slot, now)) {
-        remove(slot);
-        ++counters.expired;
-      } else if (crowded) {
-        unlink(slot);
-        link_newest(slot);
-      }
+  void touch_held(std::int32_t slot, double now) {
+    UserSlot& user = users[slot];
+    if (is_expired(slot, now)) {  // begins anew, as the network was told
+      user.count = 0;
+      user.kept = 0;
+      ++counters.expired;
     }
-  }
-
-  // Buckets for so many more users. (Not by reserve() alone, which also takes buckets away.)
-  void make_room(std::size_t users) {
-    const std::size_t wanted = slots.size() + users;
-    if (static_cast<double>(wanted) > static_cast<double>(slots.bucket_count()) * slots.max_load_factor())
-      slots.reserve(2 * wanted);
-  }
-
-  std::int32_t type_at(const Batch& b, std::int64_t p) const { return shape.has_types ? b.ids[1][at(p)] : 0; }
-
-  void remember(std::int32_t slot, std::int32_t item, std::int32_t type, double time) {
-    if (options.history > 0) {
-      const std::int64_t place = info.row(slot)->count % options.history;
-      items.row(slot)[place] = item;
-      if (shape.has_types) types.row(slot)[place] = type;
-      times.row(slot)[place] = time;
-      info.row(slot)->kept =
-          static_cast<std::int32_t>(std::min<std::int64_t>(info.row(slot)->kept + 1, options.history));
-    }
-    ++info.row(slot)->count;
-  }
-
-  // ---- slots ----
-
-  void unlink(std::int32_t s) {
-    const std::int32_t a = info.row(s)->older, b = info.row(s)->newer;
-    (a < 0 ? oldest : info.row(a)->newer) = b;
-    (b < 0 ? newest : info.row(b)->older) = a;
-  }
-
-  void link_newest(std::int32_t s) {
-    info.row(s)->older = newest;
-    info.row(s)->newer = -1;
-    (newest < 0 ? oldest : info.row(newest)->newer) = s;
-    newest = s;
-  }
-
-  void remove(std::int32_t s) {
-    unlink(s);
-    slots.erase(**key_of.row(s));
-    *key_of.row(s) = nullptr;
-    info.row(s)->count = 0;
-    info.row(s)->kept = 0;
-    free_slots.push_back(s);
-  }
-
-  bool holds(std::int32_t slot, std::string_view user) const {
-    return slot >= 0 && *key_of.row(slot) && **key_of.row(slot) == user;
+    user.last_used = now;
+    users.touch(slot);
   }
 
   void expire(double now) {
-    while (oldest >= 0 && is_expired(oldest, now)) {
-      remove(oldest);
+    while (users.oldest() >= 0 && is_expired(users.oldest(), now)) {
+      users.remove(users.oldest());
       ++counters.expired;
     }
   }
 
-  // The user's slot, a fresh one if there is none, as the latest in use. `slot`: where the user was a moment ago, or
-  // -1.
-  std::int32_t touch(std::string_view user, std::int32_t slot, double now) {
-    if (!holds(slot, user)) {  // a stranger, or expired since
-      const auto it = slots.find(user);
-      slot = it == slots.end() ? -1 : it->second;
-    }
-    if (slot >= 0)
-      unlink(slot);
-    else
-      slot = add(user);
-    link_newest(slot);
-    info.row(slot)->last_used = now;
-    return slot;
-  }
-
-  std::int32_t add(std::string_view user) {
-    if (static_cast<std::int64_t>(slots.size()) == options.capacity) {
-      remove(oldest);
+  std::int32_t add(UserKey key) {
+    if (users.size() == users.capacity()) {
+      users.remove(users.oldest());
       ++counters.evicted;
     }
-    std::int32_t slot;
-    if (!free_slots.empty()) {
-      slot = free_slots.back();
-      free_slots.pop_back();
-    } else {
-      slot = used++;
+    return users.add(std::move(key));
+  }
+
+  // Where the next event of a user will be kept, and the neighbours in the list of use.
+  void prefetch_ring(std::int32_t slot) const {
+    if (slot < 0) return;
+    const UserSlot& user = users[slot];
+    if (user.older >= 0) __builtin_prefetch(&users[user.older], 1);
+    if (user.newer >= 0) __builtin_prefetch(&users[user.newer], 1);
+    if (options.history == 0) return;
+    const std::int64_t place = user.count % options.history;
+    __builtin_prefetch(items.row(slot) + place, 1);
+    __builtin_prefetch(times.row(slot) + place, 1);
+    if (shape.has_types) __builtin_prefetch(types.row(slot) + place, 1);
+  }
+
+  void remember(std::int32_t slot, std::int32_t item, std::int32_t type, double time) {
+    UserSlot& user = users[slot];
+    if (options.history > 0) {
+      const std::int64_t place = user.count % options.history;
+      items.row(slot)[place] = item;
+      if (shape.has_types) types.row(slot)[place] = type;
+      times.row(slot)[place] = time;
+      user.kept = static_cast<std::int32_t>(std::min<std::int64_t>(user.kept + 1, options.history));
     }
-    *key_of.row(slot) = &slots.emplace(std::string(user), slot).first->first;
-    return slot;
+    ++user.count;
+  }
+
+  // Forgotten is gone, not only unlinked.
+  void erase(std::int32_t slot) {
+    std::fill_n(states.row(slot), shape.state * (shape.has_cell ? 2 : 1), 0.0f);
+    std::fill_n(query.row(slot), shape.query, 0.0f);
+    std::fill_n(items.row(slot), options.history, 0);
+    if (shape.has_types) std::fill_n(types.row(slot), options.history, 0);
+    std::fill_n(times.row(slot), options.history, 0.0);
+    users.remove(slot);
   }
 };
 
@@ -511,50 +360,36 @@ SessionStates::SessionStates(SessionShape shape, SessionOptions options, Advance
 
 SessionStates::~SessionStates() = default;
 
-void SessionStates::append(const std::vector<SessionEvent>& events, double now) {
+void SessionStates::append(std::span<const SessionEvent> events, double now) {
   if (events.empty()) return;
-  Request mine;
-  mine.events = &events;
-  mine.now = now;
-  if (impl_->enter(mine)) {
-    const std::vector<Request*> batch = impl_->take();
-    const auto apply = [&](auto begin, auto end) {
-      std::vector<const SessionEvent*> all;
-      double latest = 0;
-      for (auto r = begin; r != end; ++r) {
-        for (const SessionEvent& e : *(*r)->events) all.push_back(&e);
-        latest = std::max(latest, (*r)->now);
-      }
-      impl_->apply(all, latest);
-    };
-    try {
-      apply(batch.begin(), batch.end());
-    } catch (...) {
-      // One caller's trouble is not the others': each on its own.
-      if (batch.size() == 1) batch[0]->error = std::current_exception();
-      for (auto r = batch.begin(); batch.size() > 1 && r != batch.end(); ++r) try {
-          apply(r, r + 1);
-        } catch (...) {
-          (*r)->error = std::current_exception();
-        }
-    }
-    impl_->leave(batch);
-  }
-  if (mine.error) std::rethrow_exception(mine.error);
+  require(events.size() <= at(std::numeric_limits<std::int32_t>::max()),
+          "users: expected at most 2147483647 events in one call; got " + std::to_string(events.size()));
+  for (const SessionEvent& e : events) impl_->check(e);
+  EventQueue::Call call;
+  call.events = events;
+  call.now = now;
+  impl_->queue.run(call);
+}
+
+bool SessionStates::post(const SessionEvent& event, double now) {
+  if (!impl_->options.posts) return false;
+  impl_->check(event);
+  return impl_->queue.post(event.user, hash_of(event.user), event, now);
 }
 
 bool SessionStates::read(std::string_view user, double now, float* h, float* c, float* query, std::int64_t* count,
                          double* last_time) const {
   const Impl& m = *impl_;
+  const std::uint32_t hash = hash_of(user);
+  if (m.queue.awaits(hash)) m.settle();
   std::lock_guard lock(m.data);
-  const auto it = m.slots.find(user);
-  if (it == m.slots.end() || m.is_expired(it->second, now)) return false;
-  const std::int32_t slot = it->second;
-  if (h) std::copy_n(m.h.row(slot), m.shape.state, h);
-  if (c) std::copy_n(m.c.row(slot), m.shape.has_cell ? m.shape.state : 0, c);
+  const std::int32_t slot = m.users.find(user, hash);
+  if (slot < 0 || m.is_expired(slot, now)) return false;
+  if (h) std::copy_n(m.h_of(slot), m.shape.state, h);
+  if (c) std::copy_n(m.c_of(slot), m.shape.has_cell ? m.shape.state : 0, c);
   if (query) std::copy_n(m.query.row(slot), m.shape.query, query);
-  if (count) *count = m.info.row(slot)->count;
-  if (last_time) *last_time = m.info.row(slot)->last_time;
+  if (count) *count = m.users[slot].count;
+  if (last_time) *last_time = m.users[slot].last_time;
   return true;
 }
 
@@ -563,17 +398,9 @@ std::int64_t SessionStates::forget(const std::vector<std::string>& users) {
   impl_->alone([&] {
     std::lock_guard lock(impl_->data);
     for (const std::string& user : users) {
-      const auto it = impl_->slots.find(user);
-      if (it == impl_->slots.end()) continue;
-      const std::int32_t slot = it->second;
-      std::fill_n(impl_->h.row(slot), impl_->shape.state, 0.0f);  // forgotten is gone, not only unlinked
-      if (impl_->shape.has_cell) std::fill_n(impl_->c.row(slot), impl_->shape.state, 0.0f);
-      std::fill_n(impl_->query.row(slot), impl_->shape.query, 0.0f);
-      std::fill_n(impl_->items.row(slot), impl_->options.history, 0);
-      if (impl_->shape.has_types) std::fill_n(impl_->types.row(slot), impl_->options.history, 0);
-      std::fill_n(impl_->times.row(slot), impl_->options.history, 0.0);
-      impl_->remove(slot);
-      impl_->info.row(slot)->last_time = impl_->info.row(slot)->last_used = 0;
+      const std::int32_t slot = impl_->users.find(user, hash_of(user));
+      if (slot < 0) continue;
+      impl_->erase(slot);
       ++held;
     }
     impl_->counters.forgotten += held;
@@ -587,16 +414,16 @@ SessionDump SessionStates::dump() const {
     const Impl& m = *impl_;
     std::lock_guard lock(m.data);
     d.indptr.push_back(0);
-    for (std::int32_t s = m.oldest; s >= 0; s = m.info.row(s)->newer) {
-      d.users.push_back(**m.key_of.row(s));
-      d.h.insert(d.h.end(), m.h.row(s), m.h.row(s) + m.shape.state);
-      if (m.shape.has_cell) d.c.insert(d.c.end(), m.c.row(s), m.c.row(s) + m.shape.state);
+    for (std::int32_t s = m.users.oldest(); s >= 0; s = m.users.newer(s)) {
+      const UserSlot& user = m.users[s];
+      d.users.emplace_back(user.key.text());
+      d.h.insert(d.h.end(), m.h_of(s), m.h_of(s) + m.shape.state);
+      if (m.shape.has_cell) d.c.insert(d.c.end(), m.c_of(s), m.c_of(s) + m.shape.state);
       d.query.insert(d.query.end(), m.query.row(s), m.query.row(s) + m.shape.query);
-      d.last_time.push_back(m.info.row(s)->last_time);
-      d.last_used.push_back(m.info.row(s)->last_used);
-      const std::int64_t count = m.info.row(s)->count, kept = m.info.row(s)->kept;
-      d.count.push_back(count);
-      for (std::int64_t i = count - kept; i < count; ++i) {
+      d.last_time.push_back(user.last_time);
+      d.last_used.push_back(user.last_used);
+      d.count.push_back(user.count);
+      for (std::int64_t i = user.count - user.kept; i < user.count; ++i) {
         const std::int64_t place = i % m.options.history;
         d.items.push_back(m.items.row(s)[place]);
         d.types.push_back(m.shape.has_types ? m.types.row(s)[place] : 0);
@@ -626,29 +453,38 @@ void SessionStates::replace(const SessionDump& d) {
   require(ok,
           "restore: expected finite states and histories that fit the store and the model; the snapshot is damaged or "
           "of another model");
+  std::vector<UserKey> keys;
+  for (const std::string& user : d.users) keys.emplace_back(user, hash_of(user));
   impl_->alone([&] {
     Impl& m = *impl_;
     std::lock_guard lock(m.data);
-    while (m.oldest >= 0) m.remove(m.oldest);
-    m.make_room(at(users));
+    while (m.users.oldest() >= 0) m.users.remove(m.users.oldest());
     for (std::int64_t u = 0; u < users; ++u) {
-      const std::int32_t slot = m.touch(d.users[at(u)], -1, d.last_used[at(u)]);
-      std::copy_n(d.h.data() + u * shape.state, shape.state, m.h.row(slot));
-      if (shape.has_cell) std::copy_n(d.c.data() + u * shape.state, shape.state, m.c.row(slot));
+      std::int32_t slot = m.users.find(keys[at(u)].text(), keys[at(u)].hash());
+      if (slot < 0)
+        slot = m.users.add(std::move(keys[at(u)]));
+      else
+        m.users.touch(slot);
+      std::copy_n(d.h.data() + u * shape.state, shape.state, m.h_of(slot));
+      if (shape.has_cell) std::copy_n(d.c.data() + u * shape.state, shape.state, m.c_of(slot));
       std::copy_n(d.query.data() + u * shape.query, shape.query, m.query.row(slot));
-      m.info.row(slot)->last_time = d.last_time[at(u)];
+      UserSlot& user = m.users[slot];
       const std::int64_t begin = d.indptr[at(u)], end = d.indptr[at(u + 1)];
       const std::int64_t kept = std::min(end - begin, m.options.history);
-      m.info.row(slot)->count = d.count[at(u)] - kept;
+      user.last_time = d.last_time[at(u)];
+      user.last_used = d.last_used[at(u)];
+      user.count = d.count[at(u)] - kept;
+      user.kept = 0;
       for (std::int64_t p = end - kept; p < end; ++p) m.remember(slot, d.items[at(p)], d.types[at(p)], d.times[at(p)]);
     }
   });
 }
 
 SessionCounters SessionStates::counters() const {
+  if (impl_->queue.awaits_any()) impl_->settle();
   std::lock_guard lock(impl_->data);
   SessionCounters out = impl_->counters;
-  out.users = static_cast<std::int64_t>(impl_->slots.size());
+  out.users = impl_->users.size();
   return out;
 }
 

@@ -65,6 +65,12 @@ struct Events {
   std::vector<const std::int32_t*> ids;
 };
 
+// Where the states of many rows are read, each [layers * hidden] floats; null for the zero state.
+struct StateRows {
+  const float* const* h = nullptr;
+  const float* const* c = nullptr;  // LSTM only
+};
+
 class RecurrentNet {
  public:
   // Copies what it needs.
@@ -85,6 +91,9 @@ class RecurrentNet {
   // Advances h and c, each [rows, layers, hidden] (c null but for LSTM), over the rows' events. Rows without events are
   // left as they are. Throws InvalidArgument for an id out of range, before anything is written.
   void advance(const Events& events, float* h, float* c, int threads, const Poll& poll = {}) const;
+
+  // The same, from states that lie elsewhere.
+  void advance(const Events& events, const StateRows& from, float* h, float* c, int threads) const;
 
   // query [rows, query_size] of h [rows, layers, hidden].
   void query(std::int64_t rows, const float* h, float* query, int threads) const;

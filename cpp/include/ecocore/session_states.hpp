@@ -3,17 +3,17 @@
 // States lie in plain float arrays of fixed capacity (memory is taken as slots are first used), found by a hash of the
 // user's key; when all slots are taken, the user who was touched longest ago makes room. Any number of threads may
 // call: a lone caller goes straight through; callers that arrive while another's events are being advanced wait in a
-// queue, and the first of them advances all that wait in one batch. The queue keeps its order, so a user's events are
-// applied in the order in which their calls arrived.
+// queue, and the first of them advances all that wait in one batch. Where the network cannot fail, a single event need
+// not wait: it is left in the queue for whoever advances next, and a read of its user waits for it instead. The queue
+// keeps its order, so a user's events are applied in the order in which their calls arrived.
 //
-// A call that throws has changed nothing, unless memory ends while the keys of new users are stored: then some events
-// of the call may be in. Of a user who is evicted, expired or forgotten the next event is the first.
+// A call that throws has changed nothing. Of a user who is evicted, expired or forgotten the next event is the first.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +29,8 @@ struct SessionShape {
   bool has_types = false;         // the second input is the event's type
   bool has_gaps = false;          // the last input is a bucket of the time since the user's last event
   std::vector<double> gap_edges;  // rising seconds: a gap g is in bucket 1 + #{edges <= g}; bucket 0 = not known
+  std::int32_t items = 0;         // the items are 0 to here, 0 = any
+  std::int32_t types = 0;         // and the types
 };
 
 struct SessionOptions {
@@ -37,6 +39,7 @@ struct SessionOptions {
   std::int64_t history = 0;    // last events that are kept for a replay
   std::int64_t max_batch = 0;  // events that are advanced together at most
   double max_delay = 0;        // seconds that a batch may wait for callers that were there a moment ago
+  bool posts = false;          // whether post() may leave events: for a network that fails for want of memory only
 };
 
 struct SessionEvent {
@@ -64,14 +67,19 @@ struct SessionDump {
 
 class SessionStates {
  public:
-  // Advances h and c over the rows' events and, unless null, fills the query of each row.
-  using Advance = std::function<void(const Events& events, float* h, float* c, float* query)>;
+  // Fills h, c (unless null) and the query (unless null) of each row with what its events make of the states in `from`.
+  using Advance = std::function<void(const Events& events, const StateRows& from, float* h, float* c, float* query)>;
 
   SessionStates(SessionShape shape, SessionOptions options, Advance advance);
   ~SessionStates();
 
   // `now` is the clock that ttl is counted on, seconds.
-  void append(const std::vector<SessionEvent>& events, double now);
+  void append(std::span<const SessionEvent> events, double now);
+
+  // Leaves the event to another caller who is advancing events just now. False, and nothing was done, where there is
+  // none, or no room, or options.posts is not set: append() it. Every later call for this user finds it done. Should
+  // memory fail it, it stays for the next caller.
+  bool post(const SessionEvent& event, double now);
 
   // Copies of the user's state; false for a user who is not held. Null pointers are left out.
   bool read(std::string_view user, double now, float* h, float* c, float* query, std::int64_t* count,

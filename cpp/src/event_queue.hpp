@@ -1,0 +1,94 @@
+// Calls on their way into the store, and whose turn it is to advance events.
+//
+// One caller leads at a time. Who comes while another leads either waits in the queue, and the first of those that wait
+// leads next, or leaves an event there (post) and goes: whoever leads next takes it along. The queue keeps its order.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ecocore/session_states.hpp"
+
+namespace ecocore {
+
+struct Waiter;
+
+class EventQueue {
+ public:
+  // What a caller wants: events to be advanced, or, without any, that `alone` be run while none are, or, without that
+  // too, that all be done that came before.
+  struct Call {
+    std::span<const SessionEvent> events;
+    double now = 0;
+    std::function<void()> alone;
+
+   private:
+    friend class EventQueue;
+    Waiter* waiter = nullptr;
+    std::exception_ptr error;
+    bool done = false;
+  };
+
+  // One place in the queue: a call that waits, or an event that was left.
+  struct Entry {
+    Call* call = nullptr;
+    SessionEvent event;  // of an event that was left, whose user is `key`
+    std::string key;
+    std::uint32_t hash = 0;
+    double now = 0;
+
+    std::int64_t size() const { return call ? static_cast<std::int64_t>(call->events.size()) : 1; }
+    bool is_alone() const { return call && call->alone; }
+  };
+
+  // Advances all events of some entries, or throws and has changed nothing.
+  using Process = std::function<void(std::span<const Entry* const>)>;
+
+  // `room`: events that are advanced together, unless one call has more, and that may lie in the queue. `max_delay`:
+  // seconds that a leader waits for callers that were there a moment ago.
+  EventQueue(std::int64_t room, double max_delay, Process process);
+
+  // Returns when the call is done; throws what went wrong with it.
+  void run(Call& call);
+
+  // Leaves an event and returns true where another caller is leading and there is room; else false, and nothing was
+  // done. Should the event fail later for want of memory, it stays in the queue and the leading call fails.
+  bool post(std::string_view user, std::uint32_t hash, const SessionEvent& event, double now);
+
+  // Whether an event of this user was left and is not done yet. (Or of one with the same hash.)
+  bool awaits(std::uint32_t hash) const;
+  bool awaits_any() const { return posted_.load(std::memory_order_acquire) > 0; }
+
+ private:
+  bool enter(Call& call);
+  void take();
+  void lead(Call& mine);
+  std::exception_ptr attempt(std::span<const Entry* const> entries) const;
+  void give_up(Call& mine, std::exception_ptr error);
+  void leave();
+
+  const std::int64_t room_;
+  const double max_delay_;
+  const Process process_;
+
+  mutable std::mutex turn_;  // guards the next five
+  std::condition_variable arrived_;
+  std::deque<Entry> queue_;
+  bool leading_ = false, gathering_ = false;
+  std::int64_t last_batch_ = 1, queued_events_ = 0;
+  std::atomic<std::int64_t> posted_{0};  // events that were left and are not done yet
+
+  // The leader's: what it is doing, the first of the queue, where they stay until they are done.
+  std::vector<const Entry*> batch_;
+};
+
+}  // namespace ecocore
