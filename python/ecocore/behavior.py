@@ -17,6 +17,7 @@ import numpy.typing as npt
 from .arrays import as_count, as_finite_vector, as_matrix
 from .behavior_folder import CONTRACT, KIND, check_folder, identity, vocabulary_of
 from .errors import FormatError, InvalidArgument
+from .event_shares import EventShares, as_event_counts
 from .explanation import Explanation, explained
 from .ids import IdMap
 from .onnx.contract import SequenceContract
@@ -55,6 +56,7 @@ class Encoded:
     makes of a state (for most models: what item vectors are multiplied with). ``last_time``: latest time of each
     sequence, seconds, NaN where none is known. ``unknown``: events whose item the model does not know, which count as
     its out-of-vocabulary row. ``late``: events with a time before the latest one, which count as a gap of zero.
+    ``events``: int64 [sequences], how many are behind each state, those before ``initial`` too.
     """
 
     h: FloatArray
@@ -63,6 +65,7 @@ class Encoded:
     last_time: npt.NDArray[np.float64]
     unknown: int
     late: int
+    events: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.h)
@@ -77,6 +80,12 @@ class BehaviorModel:
     For the same sequence the same bits come out, whether it is given alone or among others, whole or in pieces that go
     on from one another, on any number of threads. (``model.info["bitwise"]`` says so; False only for a graph of one's
     own that ONNX Runtime cannot run so, and on CUDA.)
+
+    Of a sequence without an event nothing is known, and the network's answer to its zero state means nothing, since
+    training always asks after an event. :meth:`recommend`, :meth:`probabilities` and :meth:`explain` then answer by
+    each item's share of the training events. A model whose ``info["item_counts"]`` is False (an older folder, a graph
+    that was given none) has no shares and answers by the zero state after all: while a user has no event, rather ask
+    ``ecocore.Popularity`` then. A sequence of unknown items alone is not empty. :meth:`encode` is the network's own.
     """
 
     def __init__(
@@ -90,10 +99,12 @@ class BehaviorModel:
         info: Mapping[str, Any],
         parts: tuple[dict[str, Any], dict[str, Array]],
     ) -> None:
+        counts = parts[1].get("item_counts")
         self._engine = engine
         self._vocabulary = vocabulary
         self._index = index
         self._probability = probability
+        self._shares = None if counts is None else EventShares(counts[1:])
         self._parts = parts
         self.sha256 = sha256
         self.info = {
@@ -104,6 +115,7 @@ class BehaviorModel:
             "layers": engine.layers,
             "hidden": engine.hidden,
             "items": len(vocabulary.items),
+            "item_counts": counts is not None,
         }
 
     # ---- making one ------------------------------------------------------------------------------------------------
@@ -181,6 +193,7 @@ class BehaviorModel:
         gap_boundaries: Sequence[float] = (),
         item_vectors: Any = None,
         item_bias: Any = None,
+        item_counts: Any = None,
         probability: Literal["sigmoid", "softmax"] = "sigmoid",
         roles: Mapping[str, str] | None = None,
         device: Device = "auto",
@@ -194,7 +207,8 @@ class BehaviorModel:
         unknown items. ``event_type_ids``: likewise. ``gap_boundaries``: rising seconds that part the gap buckets.
         ``item_vectors`` [items, n] and ``item_bias``: what the graph's output ``state`` (or, without one, its last
         layer's state) is multiplied with; without them the graph must have an output ``probabilities``. ``probability``
-        says what becomes of such scores.
+        says what becomes of such scores. ``item_counts``: whole numbers [items], how often each item comes in the
+        events that the graph was trained on, by which sequences without an event are answered.
 
         Raises FormatError for a graph that is refused, InvalidArgument for one that does not fit.
         """
@@ -234,6 +248,9 @@ class BehaviorModel:
                 f"item_vectors: expected them, because {where} has no output 'probabilities' over all items"
                 f" (float32 [batch, {len(vocabulary.items)}]); got none"
             )
+        if item_counts is not None:
+            counts = as_event_counts(item_counts, len(vocabulary.items))
+            arrays["item_counts"] = np.concatenate([np.zeros(1, np.int64), counts])
         sha256 = identity(meta, file_hashes(arrays))
         model = cls(made, vocabulary, index, probability=probability, sha256=sha256, info=info, parts=(meta, arrays))
         model._check_columns(where)
@@ -288,9 +305,11 @@ class BehaviorModel:
         rows = self._vocabulary.rows(sequences, event_types, times, features, last_time=clock)
         h, c = self._zeros(len(rows)) if initial is None else (initial.h, initial.c)
         encoded = self._advance(rows, h, c, _reporter(progress))
-        if initial is not None and not self._engine.output_of_state:
-            idle = np.diff(rows.indptr) == 0  # such an output is only there after an event: the former one stands
-            encoded.query[idle] = initial.query[idle]
+        if initial is not None:
+            encoded.events[:] += initial.events
+            if not self._engine.output_of_state:
+                idle = np.diff(rows.indptr) == 0  # such an output is only there after an event: the former one stands
+                encoded.query[idle] = initial.query[idle]
         return encoded
 
     def probabilities(self, sequences: Any, items: Any = None, **inputs: Any) -> FloatArray:
@@ -299,8 +318,12 @@ class BehaviorModel:
 
         What it is the probability of, the training decided: of each item by itself (sigmoid), or of the next item being
         this one among the given (softmax). ``inputs`` as for :meth:`encode`.
+
+        Of a sequence without an event (``initial`` included) it is the item's share of the training events of known
+        items, or, for softmax, of those of the given items (all equal where these have none); without
+        ``info["item_counts"]`` what the network makes of its zero state.
         """
-        return self.probabilities_of(self.encode(sequences, **inputs).query, items)
+        return self._probabilities(self.encode(sequences, **inputs), items)
 
     def recommend(
         self,
@@ -313,14 +336,30 @@ class BehaviorModel:
         **inputs: Any,
     ) -> Recommendations:
         """The k best items after each sequence. ``exclude_seen`` leaves out what is in the sequence itself; ``allow``
-        and ``deny`` are item ids for all. ``inputs`` as for :meth:`encode`."""
+        and ``deny`` are item ids for all. ``inputs`` as for :meth:`encode`.
+
+        After no event (``initial`` included) the items of the largest share of the training events come first, equal
+        ones by the lower code; the score is the natural logarithm of the share. Items of no training event come last,
+        their score that of half an event, so that it is finite. The order is that of the counts, even where float32
+        rounds two scores to one. Without ``info["item_counts"]``: what the network makes of its zero state.
+        """
         sequences = _kept(sequences)
         rows = self._vocabulary.rows(sequences) if exclude_seen else None
         encoded = self.encode(sequences, **inputs)
         exclude = None
         if rows is not None:
             exclude = _seen(rows, len(self.items))
-        return self.recommend_for(encoded.query, k, exclude=exclude, allow=allow, deny=deny)
+        cold = encoded.events == 0
+        if self._shares is None or not cold.any():
+            return self.recommend_for(encoded.query, k, exclude=exclude, allow=allow, deny=deny)
+        k, allow, deny = self._limits(k, allow, deny)
+        codes, scores = np.empty((len(encoded), k), np.int64), np.empty((len(encoded), k), np.float32)
+        codes[cold], scores[cold] = self._shares.best(k, allow, deny)
+        warm = np.flatnonzero(~cold)
+        if warm.size:
+            own = None if exclude is None else _without_empty(exclude, warm)
+            codes[warm], scores[warm] = self._search(encoded.query[warm], k, own, allow, deny)
+        return Recommendations(_named(self.items, codes), scores)
 
     def explain(
         self,
@@ -351,6 +390,9 @@ class BehaviorModel:
 
         ``Explanation.layers``, for every method: how far each layer's last state moves without the event.
 
+        Probabilities are those of :meth:`probabilities`: without its only event a sequence is empty, and what it is
+        compared with by "occlusion" is the item's share of the training events.
+
         Raises InvalidArgument for an unknown item, method or input, for ``window`` or ``steps`` below 1, and for
         "gradients" of a graph of one's own.
         """
@@ -362,7 +404,7 @@ class BehaviorModel:
     # ---- from queries ------------------------------------------------------------------------------------------------
 
     def probabilities_of(self, query: FloatArray, items: Any = None) -> FloatArray:
-        """As :meth:`probabilities`, of ``Encoded.query``."""
+        """As :meth:`probabilities`, of ``Encoded.query``: the network's own, of the zero state too."""
         codes = None if items is None else self.items.codes(items)
         if self._index is None:
             p = query[:, -len(self.items) :]
@@ -393,18 +435,42 @@ class BehaviorModel:
     def recommend_for(
         self, query: FloatArray, k: int, *, exclude: Any = None, allow: Any = None, deny: Any = None
     ) -> Recommendations:
-        """As :meth:`recommend`, of ``Encoded.query``. ``exclude``: a CSR matrix [queries, items]."""
-        k = as_count(k, "k", maximum=len(self.items))
-        allow, deny = (None if x is None else self.items.codes(x, missing=-1) for x in (allow, deny))
-        allow, deny = (None if x is None else x[x >= 0] for x in (allow, deny))
-        if self._index is not None:
-            found = self._index.search(query, k, exclude=exclude, allow=allow, deny=deny)
-            codes, scores = found.ids, found.scores
-        else:
-            codes, scores = _best(query[:, -len(self.items) :], k, exclude, allow, deny)
+        """As :meth:`recommend`, of ``Encoded.query``: the network's own, of the zero state too. ``exclude``: a CSR
+        matrix [queries, items]."""
+        k, allow, deny = self._limits(k, allow, deny)
+        codes, scores = self._search(query, k, exclude, allow, deny)
         return Recommendations(_named(self.items, codes), scores)
 
     # ---- within ------------------------------------------------------------------------------------------------------
+
+    def _probabilities(self, encoded: Encoded, items: Any) -> FloatArray:
+        cold = encoded.events == 0
+        if self._shares is None or not cold.any():
+            return self.probabilities_of(encoded.query, items)
+        codes = None if items is None else self.items.codes(items)
+        # A graph's own probabilities are what they are, whatever is asked for; so are the shares beside them.
+        among = self._probability == "softmax" and self._index is not None
+        shares = self._shares.probabilities(codes, among=among)
+        if cold.all():
+            return np.repeat(shares[None], len(encoded), axis=0)
+        p = self.probabilities_of(encoded.query, items)  # of all rows: to ask for some and copy would take memory twice
+        p[cold] = shares
+        return p
+
+    def _limits(self, k: Any, allow: Any, deny: Any) -> tuple[int, Array | None, Array | None]:
+        """k, and the codes of the items that the model knows."""
+        k = as_count(k, "k", maximum=len(self.items))
+        allow, deny = (None if x is None else self.items.codes(x, missing=-1) for x in (allow, deny))
+        allow, deny = (None if x is None else x[x >= 0] for x in (allow, deny))
+        return k, allow, deny
+
+    def _search(
+        self, query: FloatArray, k: int, exclude: Any, allow: Array | None, deny: Array | None
+    ) -> tuple[npt.NDArray[np.int64], FloatArray]:
+        if self._index is None:
+            return _best(query[:, -len(self.items) :], k, exclude, allow, deny)
+        found = self._index.search(query, k, exclude=exclude, allow=allow, deny=deny)
+        return found.ids, found.scores
 
     def _zeros(self, rows: int) -> tuple[FloatArray, FloatArray | None]:
         shape = (rows, self._engine.layers, self._engine.hidden)
@@ -435,7 +501,7 @@ class BehaviorModel:
                 if report is not None:
                     report(int(rows.indptr[b]), total)
             h, c = new_h, new_c
-        return Encoded(h, c, query, rows.last_time, rows.unknown, rows.late)
+        return Encoded(h, c, query, rows.last_time, rows.unknown, rows.late, np.diff(rows.indptr))
 
     def _check_columns(self, where: str) -> None:
         n = len(self.items)
@@ -521,6 +587,12 @@ def _seen(rows: EventRows, n_items: int) -> _Pattern:
     pairs = np.unique(sequence[known] * n_items + (rows.ids[0][known].astype(np.int64) - 1))
     indptr = np.searchsorted(pairs, np.arange(len(rows) + 1) * n_items)
     return _Pattern(indptr.astype(np.int64), (pairs % n_items).astype(np.int32), (len(rows), n_items))
+
+
+def _without_empty(pattern: _Pattern, rows: npt.NDArray[np.int64]) -> _Pattern:
+    """The given rows of a pattern whose others have no entries."""
+    indptr = np.append(pattern.indptr[rows], pattern.indptr[-1])
+    return _Pattern(indptr, pattern.indices, (rows.size, pattern.shape[1]))
 
 
 def _best(p: FloatArray, k: int, exclude: Any, allow: Any, deny: Any) -> tuple[npt.NDArray[np.int64], FloatArray]:

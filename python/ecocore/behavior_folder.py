@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from .errors import FormatError, InvalidArgument
@@ -22,6 +23,10 @@ KIND = "behavior"  # of the model folder, as train/export.py writes it
 CONTRACT = 1
 CONTRACTS = (CONTRACT, 2)  # 2: weights may be in fewer bits, see weights.py
 
+# What answers while there is no event, and bears on nothing that becomes of events: with other counts, or none, the
+# model is the same network, and a snapshot of its states goes on. Checksums guard this file as any.
+_BESIDE = "item_counts"
+
 # What decides, beside the arrays, which state and which probability come out. How a model was trained does not.
 _MEANING = (
     *("cell", "layers", "projection", "scale", "item_bias", "probability", "gap_boundaries"),
@@ -31,9 +36,11 @@ _MEANING = (
 
 def identity(meta: Mapping[str, Any], hashes: Mapping[str, str]) -> str:
     """The sha256 of a model: of the hashes of its arrays (:func:`ecocore.storage.file_hashes`) and of all in ``meta``
-    that bears on results. The same before it is saved and after it is loaded."""
+    that bears on what it makes of events; so not of ``item_counts``. The same before it is saved and after it is
+    loaded."""
     meaning = {name: meta.get(name) or None for name in _MEANING}
-    return hashlib.sha256(json.dumps([dict(hashes), meaning], sort_keys=True).encode()).hexdigest()
+    weights = {name: sha256 for name, sha256 in hashes.items() if name != _BESIDE}
+    return hashlib.sha256(json.dumps([weights, meaning], sort_keys=True).encode()).hexdigest()
 
 
 def check_folder(meta: Mapping[str, Any], arrays: Mapping[str, Array], where: str) -> bool:
@@ -93,8 +100,21 @@ class _Check:
             self.shape("item_vectors", items, None)
             if self.field("item_bias", "true or false", lambda x: type(x) is bool):
                 self.shape("item_bias", items)
+        if "item_counts" in self.arrays:
+            self.counts(items)
         if "cell" in meta or "layer0_W" in self.arrays:
             self.weights(items)
+
+    def counts(self, items: int) -> None:
+        self.shape("item_counts", items)
+        counts = self.arrays["item_counts"]
+        if counts.dtype != np.int64:
+            raise self.error("item_counts", "int64", counts.dtype)
+        if counts.min() < 0:
+            at = int(np.argmax(counts < 0))
+            raise self.error("item_counts", "counts of at least 0", f"{counts[at]} in row {at}")
+        if not counts[1:].any():
+            raise self.error("item_counts", "events of at least one item", "only 0")
 
     def weights(self, items: int) -> None:
         """What native code and the head of the state are made of."""

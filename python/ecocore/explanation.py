@@ -74,11 +74,12 @@ def explained(
         h = np.repeat(before.h, len(part), axis=0)
         c = None if before.c is None else np.repeat(before.c, len(part), axis=0)
         after = model._advance(part, h, c)
+        after.events[:] += before.events[0]
         if not model._engine.output_of_state:  # such an output is only there after an event: the former one stands
             after.query[np.diff(part.indptr) == 0] = before.query[0]
         # Softmax is over all items; a sigmoid needs the one.
         single = model._probability == "sigmoid"
-        return model.probabilities_of(after.query, [item] if single else None)[:, 0 if single else code], after.h
+        return model._probabilities(after, [item] if single else None)[:, 0 if single else code], after.h
 
     # Row 0 is the sequence as it is, row t + 1 the one without event t of the window.
     events = np.broadcast_to(np.arange(start, n), (look + 1, look))

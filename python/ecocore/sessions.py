@@ -167,7 +167,9 @@ class SessionStore:
 
     def query(self, user: int | str) -> FloatArray:
         """What the model makes of the user's state, float32 [n]; of the zero state for a user who is not held."""
-        found = self._states.read(_key(user), self._now())
+        return self._query(self._states.read(_key(user), self._now()))
+
+    def _query(self, found: Any) -> FloatArray:
         engine = self._model.engine
         if engine.output_of_state:
             h = np.zeros((1, *self._shape), np.float32) if found is None else found[0].reshape(1, *self._shape)
@@ -176,17 +178,35 @@ class SessionStore:
         return np.zeros(engine.output_size, np.float32) if found is None else found[2]
 
     def recommend(self, user: int | str, k: int, *, allow: Any = None, deny: Any = None) -> Recommendations:
-        """The k best items for the user now, ids and scores of shape (k,). For a user who is not held, what the
-        model makes of the zero state, as ``model.recommend([[]], k)`` does. Training always ranks after an event, so
-        that this order is no popularity, nor any other that was learnt: while ``user in store`` is False, rather ask
-        ``ecocore.Popularity``, which serves those of whom nothing is known."""
-        ids, scores = self._model.recommend_for(self.query(user)[None], k, allow=allow, deny=deny)
+        """The k best items for the user now, ids and scores of shape (k,). For a user of whom no event is held, those
+        of the largest share of the training events, as :meth:`BehaviorModel.recommend` gives them after an empty
+        sequence. A model without their counts (``model.info["item_counts"]`` is False) answers with what it makes of
+        the zero state, in an order that was never learnt: while ``user in store`` is False, then rather ask
+        ``ecocore.Popularity``."""
+        found = self._with_events(user)
+        if found is None:
+            ids, scores = self._model.recommend([[]], k, allow=allow, deny=deny)
+        else:
+            ids, scores = self._model.recommend_for(self._query(found)[None], k, allow=allow, deny=deny)
         return Recommendations(ids[0], scores[0])
 
     def probabilities(self, user: int | str, items: Any = None) -> FloatArray:
-        """The user's interest in the given (or all) items, float32 [items]."""
-        p: FloatArray = self._model.probabilities_of(self.query(user)[None], items)[0]
+        """The user's interest in the given (or all) items, float32 [items]. For a user of whom no event is held, as
+        :meth:`BehaviorModel.probabilities` gives it for an empty sequence: by the shares of the training events."""
+        found = self._with_events(user)
+        if found is None:
+            p: FloatArray = self._model.probabilities([[]], items)[0]
+        else:
+            p = self._model.probabilities_of(self._query(found)[None], items)[0]
         return p
+
+    def _with_events(self, user: int | str) -> Any:
+        """What is held of the user; None where no event is behind it: who is not held, or was begun anew by a replay
+        that found no event, and so has the zero state."""
+        found = self._states.read(_key(user), self._now())
+        if found is None or not any(x is not None and x.any() for x in found[:3]):
+            return None
+        return found
 
     # ---- keeping and forgetting --------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra 'train' is not installed (no torch)")
 pytest.importorskip("onnx", reason="the extra 'train' is not installed (no onnx)")
 
-from ecocore import InvalidArgument
+from ecocore import BehaviorModel, InvalidArgument
 from ecocore.storage import read_folder, write_folder
 from ecocore.train import behavior, loop
 from ecocore.train.data import Vocabulary
@@ -213,6 +213,22 @@ def test_held_out_last_events_and_own_sequences(tmp_path):
     own = behavior(data, out=tmp_path / "b", epochs=6, validation=cycles(20, seed=3), k=1, **SMALL)
     assert max(e.recall for e in last.epochs) > 0.9
     assert max(e.recall for e in own.epochs) > 0.9
+
+
+@pytest.mark.parametrize("validation", [None, 0.2, "last", [[100, 101, 102]]], ids=str)
+def test_the_events_of_training_are_counted(tmp_path, validation):
+    """Those held out are not; an event that two windows share is one; what is out of vocabulary is in row 0."""
+    data = [*cycles(50), list(range(100, 112)) * 3, [7, 100, 101], [129, 100]]
+    options = {"validation": validation, "min_count": 2, "max_length": 5, "epochs": 1, **SMALL}
+    behavior(data, out=tmp_path / "m", **options)
+    training = {"0.2": data[:-11], "last": [s[:-1] for s in data]}.get(str(validation), data)
+    events = np.concatenate([np.array(s) for s in training])
+    wanted = [int((events < 100).sum()), *np.bincount(events[events >= 100] - 100, minlength=30)]
+    counts = arrays(tmp_path / "m")["item_counts"]
+    assert counts.dtype == np.int64
+    assert counts.tolist() == wanted
+    model = BehaviorModel.load(tmp_path / "m", "cpu")
+    assert model.recommend([[]], 30).ids[0].tolist() == (100 + np.argsort(-counts[1:], kind="stable")).tolist()
 
 
 def test_a_very_long_sequence_is_cut(tmp_path):

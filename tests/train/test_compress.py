@@ -364,6 +364,39 @@ def test_prunes_rare_items(trained, tmp_path):
     assert model.encode([[117]]).unknown == 1
 
 
+@pytest.mark.parametrize("method", ["float16", "int8", "prune"])
+def test_counts_go_with_the_items(trained, tmp_path, method):
+    counts = np.bincount(np.concatenate(walks(400, 0)) - 100, minlength=60)
+    assert read_folder(trained, "behavior")[1]["item_counts"].tolist() == [0, *counts]
+    gone, options = [], {}
+    if method == "prune":
+        gone, options = [117, 131], {"units": 1.0, "min_count": 1}
+    log = [[i for i in s if i not in gone] for s in walks(1200, 1)]
+    compress(trained, out=tmp_path / "a", method=method, calibration=log, k=5, max_recall_loss=0.1, **options)
+    left = np.setdiff1d(np.arange(60), np.array(gone, int) - 100)
+    found = read_folder(tmp_path / "a", "behavior")[1]["item_counts"]
+    assert found.dtype == np.int64
+    assert found.tolist() == [counts.sum() - counts[left].sum(), *counts[left]]
+    model = BehaviorModel.load(tmp_path / "a", "cpu")
+    before = BehaviorModel.load(trained, "cpu").recommend([[]], 60, deny=gone)
+    assert model.recommend([[]], left.size).ids[0].tolist() == before.ids[0, : left.size].tolist()
+
+
+def test_without_counts_there_are_none_after(untrained, tmp_path):
+    shrink(untrained, tmp_path, "int8")
+    assert BehaviorModel.load(tmp_path / "int8", "cpu").info["item_counts"] is False
+
+
+def test_counts_of_no_item_that_is_left_are_left_out(trained, tmp_path):
+    meta, arrays = read_folder(trained, "behavior", mmap=False)
+    arrays["item_counts"][1:] = 0
+    arrays["item_counts"][1 + 17] = 5
+    write_folder(tmp_path / "m", "behavior", meta, arrays)
+    log = [[i for i in s if i != 117] for s in walks(1200, 1)]
+    compress(tmp_path / "m", out=tmp_path / "a", method="prune", units=1.0, min_count=1, calibration=log, k=5)
+    assert BehaviorModel.load(tmp_path / "a", "cpu").info["item_counts"] is False
+
+
 def test_a_pruned_model_may_be_rounded_after_that(trained, tmp_path):
     log = walks(1500, 1)
     first = compress(trained, out=tmp_path / "a", method="prune", units=0.9, calibration=log, k=5, max_recall_loss=0.1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="training needs PyTorch: pip install 'ecocore[train]'")
 
-from ecocore import BehaviorModel, read_events
+from ecocore import BehaviorModel, SessionStore, read_events
 from ecocore.cli import main
 from ecocore.event_sequences import event_sequences
 
@@ -26,6 +28,22 @@ def test_from_text(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "120 sequences" in capsys.readouterr().out
     found = BehaviorModel.load(tmp_path / "model").recommend([["i1", "i2"]], k=3)
     assert set(np.ravel(found.ids)) <= {f"i{x}" for x in range(12)}
+
+
+def test_who_is_new_gets_what_came_most(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    sessions = [[f"i{x}" for x in s] for s in chains(np.random.default_rng(0))]
+    path = tmp_path / "sessions.txt"
+    path.write_text("\n".join(map(" ".join, sessions)))
+    assert main(["train-behavior", str(path), *SMALL, "--out", str(tmp_path / "model")]) == 0
+    model = BehaviorModel.load(tmp_path / "model")
+    came = Counter(x for s in sessions[:-6] for x in s)  # the last 5 % are held out
+    wanted = sorted(model.items.to_array(), key=lambda x: (-came[x], model.items.code(x)))
+    assert SessionStore(model).recommend("new", k=12).ids.tolist() == wanted
+    share = came["i3"] / came.total()
+    np.testing.assert_allclose(model.probabilities([[]])[0, model.items.code("i3")], share, rtol=1e-6)
+    capsys.readouterr()
+    assert main(["info", str(tmp_path / "model")]) == 0
+    assert "item_counts: int64 (13,)" in capsys.readouterr().out
 
 
 def test_from_a_log_in_the_order_of_time(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -92,6 +92,9 @@ def behavior(
     best epoch so far is exported; before the end of the first, nothing is written and KeyboardInterrupt raised. The
     learning rate falls along half a cosine over ``epochs``, so fewer ``epochs`` is a schedule of its own.
 
+    How often each item comes in the training sequences, held-out events left out, is saved with the model, which
+    answers by it while a sequence has no event.
+
     The same ``seed`` gives the same model on the same machine with the same number of threads.
 
     Raises InvalidArgument for data that do not fit together or leave nothing to learn, and where the training diverges
@@ -123,6 +126,7 @@ def behavior(
     vocabulary = Vocabulary.of(sequences, event_types, min_count)
     events, unknown = vocabulary.encode(sequences, event_types, times)
     training, held_out = _held_out(events, validation, vocabulary)
+    counts = training.item_counts(len(vocabulary.items) + 1)  # windows share events: before they are cut
     last_only = validation == "last"
     if held_out is not None:
         held_out = _newest(held_out, max_length + 1) if last_only else windows(held_out, max_length)
@@ -186,7 +190,7 @@ def behavior(
     )
     settings = {"loss": loss, "negatives": negatives, "memory": memory, "dropout": dropout, "seed": seed}
     settings |= {"learning_rate": learning_rate}
-    save(out, net, vocabulary, {**settings, **report.to_dict()})
+    save(out, net, vocabulary, {**settings, **report.to_dict()}, counts)
     (Path(out) / "training.svg").write_text(report.to_svg())
     return report
 
@@ -227,7 +231,7 @@ def _known_targets(sequences: Sequences) -> npt.NDArray[np.bool_]:
 def _log_shares(sequences: Sequences, rows: int) -> torch.Tensor:
     """Where the biases start: at each item's share of the events (plus one half), so that only what differs from
     popularity has to be learned."""
-    counts = np.bincount(sequences.items, minlength=rows) + 0.5
+    counts = sequences.item_counts(rows) + 0.5
     return torch.from_numpy(np.log(counts / counts.sum()))
 
 

@@ -265,7 +265,7 @@ def _weights(arrays: Mapping[str, Array], where: str) -> dict[str, npt.NDArray[n
         raise InvalidArgument(
             f"model: {where} is a graph of your own, without plain weights; quantise it before export"
         )
-    names = [n for n in arrays if not n.startswith(("graph", "item_ids_", "event_type_ids_"))]
+    names = [n for n in arrays if not n.startswith(("graph", "item_ids_", "event_type_ids_", "item_counts"))]
     for name in names:
         if arrays[name].dtype != np.float32:
             raise InvalidArgument(
@@ -316,6 +316,11 @@ def _folder(
     ids, parts = items.to_parts()
     stored |= {f"item_ids_{name}": part for name, part in parts.items()}
     stored |= {name: a for name, a in arrays.items() if name.startswith("event_type_ids_")}
+    if "item_counts" in arrays:
+        counts = arrays["item_counts"][kept]
+        counts[0] += arrays["item_counts"].sum() - counts.sum()  # items that are gone are out of vocabulary
+        if counts[1:].any():  # else training had no event of those that are left
+            stored["item_counts"] = counts
     changed = {
         "contract": CONTRACT if method == "prune" else _NARROW_CONTRACT,
         "hidden": shape.hidden,

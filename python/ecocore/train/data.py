@@ -39,6 +39,10 @@ class Sequences:
     def lengths(self) -> Int64Array:
         return np.diff(self.indptr)
 
+    def item_counts(self, rows: int) -> Int64Array:
+        """How often each row of the vocabulary comes, [rows]."""
+        return np.bincount(self.items, minlength=rows)
+
     def take(self, starts: Int64Array, stops: Int64Array) -> Sequences:
         """New sequences from the ranges [starts[i], stops[i]) of the events."""
         lengths = stops - starts

@@ -9,6 +9,8 @@ array               dtype, shape                  what
 graph               uint8 [bytes]                 the ONNX file: ``meta["graph"]`` gives opset, IR version and sha256
 item_vectors        float32 [items, query]        what a query is multiplied with; row 0 (out of vocabulary) is zero
 item_bias           float32 [items]               only where ``meta["item_bias"]``
+item_counts         int64 [items]                 may be absent: how often each item comes in the training sequences,
+                                                  held-out events left out; row 0: all items out of vocabulary
 item_ids_*          as ``IdMap.to_parts``         the map of ``meta["item_ids"]``: code c of the map is row c + 1
 event_type_ids_*    as ``IdMap.to_parts``         only where event types were given: code c is id c + 1, 0 = unknown
 input_vectors       float32 [items, dim]          what the cell is given of an item; row 0 = out of vocabulary
@@ -234,7 +236,13 @@ def graph_of(shape: Shape, arrays: Mapping[str, npt.NDArray[Any]]) -> onnx.Model
     return model
 
 
-def save(path: str | os.PathLike[str], net: BehaviorNet, vocabulary: Vocabulary, training: Mapping[str, Any]) -> None:
+def save(
+    path: str | os.PathLike[str],
+    net: BehaviorNet,
+    vocabulary: Vocabulary,
+    training: Mapping[str, Any],
+    item_counts: npt.NDArray[np.int64] | None = None,
+) -> None:
     """Writes the model folder, replacing a behaviour model that is there; ``training`` is kept in ``meta``.
     Raises InvalidArgument for weights that are not finite."""
     shape, weights = net.shape, arrays_of(net)
@@ -243,6 +251,8 @@ def save(path: str | os.PathLike[str], net: BehaviorNet, vocabulary: Vocabulary,
     ids, id_arrays = vocabulary.items.to_parts()
     arrays: dict[str, npt.NDArray[Any]] = {"graph": graph, **weights}
     arrays |= {f"item_ids_{name}": a for name, a in id_arrays.items()}
+    if item_counts is not None:
+        arrays["item_counts"] = item_counts
     type_ids = None
     if vocabulary.event_types is not None:
         type_ids, type_arrays = vocabulary.event_types.to_parts()

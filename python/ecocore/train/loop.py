@@ -242,7 +242,7 @@ def _side_inputs(batch: Batch) -> tuple[Tensor | None, Tensor | None]:
 
 
 def _counts(sequences: Sequences, rows: int) -> Int64Array:
-    counts = np.bincount(sequences.items, minlength=rows)
+    counts = sequences.item_counts(rows)
     counts[0] = 0
     return counts
 
