@@ -124,10 +124,10 @@ class BehaviorModel:
 
         ``device``: "cpu", "cuda" (raises DeviceUnavailable where it cannot be had) or "auto": native code on the CPU
         where the folder holds plain weights, as one event at a time is quickest there; for other graphs CUDA where it
-        is there, else the CPU. ``engine``: "native" is the library's own code, "onnxruntime" runs the folder's graph.
-        ``table_bytes``: native code multiplies the item table ahead (4 x hidden floats an item for LSTM) if it fits
-        into so much. ``limits``: what a graph may contain. ``verify`` compares every file's checksum, which reads
-        all of it.
+        runs the whole model, else the CPU for the whole (``info["device"]`` says which). ``engine``: "native" is the
+        library's own code, "onnxruntime" runs the folder's graph. ``table_bytes``: native code multiplies the item
+        table ahead (4 x hidden floats an item for LSTM) if it fits into so much. ``limits``: what a graph may contain.
+        ``verify`` compares every file's checksum, which reads all of it.
 
         Raises FormatError for a damaged folder or a refused graph, InvalidArgument for a graph that does not fit the
         contract, MissingExtra where ONNX Runtime is needed and absent.
