@@ -349,6 +349,13 @@ class BehaviorModel:
         gradients do not follow. Takes ``steps`` passes over the window and back in float64, on the CPU, whatever the
         model runs on. Needs a folder with plain weights.
 
+        Gradients tell what goes beyond ``baseline``, occlusion what the one event does. They name the same causes, and
+        agree on the rank of the rest, unless a model that was trained on few unknown items reads a window of them as if
+        the cause were among them: ``baseline`` is then about as high as ``probability`` or higher, the cause gets
+        little of what is left, and another event may come first. Ask "occlusion" there, or train with
+        ``item_dropout=0.2``. (Of an item that only one other brings about, gradients named the cause in 40 to 100 % of
+        sequences with 0.01, in all with 0.2; occlusion in 99 % and more with either.)
+
         ``Explanation.layers``, for every method: how far each layer's last state moves without the event.
 
         Raises InvalidArgument for an unknown item, method or input, for ``window`` or ``steps`` below 1, and for
