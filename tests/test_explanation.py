@@ -213,6 +213,29 @@ def test_gradients_and_occlusion_tell_the_same_of_one_deciding_event(tmp_path, c
         assert np.corrcoef(ranks(got[method]), ranks(got["gradients"]))[0, 1] > 0.8, (method, got)
 
 
+@pytest.mark.parametrize("doubt", [0.0, 0.1])
+def test_gradients_tell_little_of_a_cause_that_unknown_items_may_be(tmp_path, doubt):
+    """A state that one item switches on and that keeps itself on; ``doubt``: how much an unknown item is like it. A
+    window of unknown items then ends in the same state, and what gradients share out is next to nothing."""
+    meta, arrays = model_arrays("rnn", items=10, dim=2, hidden=1)
+    for name in ("layer0_W", "layer0_R", "layer0_B", "input_vectors", "item_vectors"):
+        arrays[name][:] = 0
+    arrays["input_vectors"][:2, 0] = doubt, 1.0
+    arrays["layer0_W"][0, 0], arrays["layer0_R"][0, 0] = 3.0, 1.2
+    arrays["item_vectors"][10, 0] = 4.0
+    model = load(tmp_path / "m", meta, arrays)
+    occlusion, gradients = (model.explain([15, 25, 5, 35, 45, 55], 95, method=m) for m in ("occlusion", "gradients"))
+    assert occlusion.contributions.argmax() == 2
+    assert occlusion.contributions[2] > 0.4
+    assert gradients.contributions.sum() == pytest.approx(gradients.probability - gradients.baseline, abs=1e-3)
+    if doubt:
+        assert gradients.baseline > gradients.probability  # which is how one sees it
+        assert abs(gradients.contributions).max() < 0.05
+    else:
+        assert gradients.baseline == 0.5
+        np.testing.assert_allclose(gradients.contributions[2], occlusion.contributions[2], atol=1e-3)
+
+
 @pytest.mark.parametrize("method", ["occlusion", "replacement", "gradients"])
 @pytest.mark.parametrize("window", [3, 256])
 def test_layers_say_how_far_states_move_without_the_event(tmp_path, method, window):

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from . import _core
 from .arrays import Int32Array, Int64Array
-from .errors import EcocoreError, InvalidArgument
+from .errors import DeviceUnavailable, EcocoreError, InvalidArgument
 from .onnx.contract import SequenceContract
 from .onnx.session import GraphSession
 from .runtime import get_num_threads
@@ -148,27 +148,27 @@ class GraphEngine:
         head: StateHead | None = None,
     ) -> None:
         self._session, self._contract, self._head = session, contract, head
-        self.device = session.device
         self.layers, self.hidden, self.has_cell = contract.layers, contract.hidden, contract.has_cell
         self.output_size = contract.output_size or contract.hidden
         self.output_of_state = contract.output is None or head is not None
         self._roles = [r for r in ("items", "event_types", "gaps") if r in contract.tensors]
         self._states = ["hn", "cn"] if contract.has_cell else ["hn"]
-        # Large enough for the matrix products to run at their full rate, small enough to stay in cache.
-        self._rows, self._steps = (64, 8) if self.device == "cpu" else (8192, 64)
-        if contract.one_step:
-            self._steps = 1
         self._fixed = False
-        self._num_threads = (num_threads or get_num_threads()) if self.device == "cpu" else 1
         try:
             session.warm_up(contract.feeds(2, 1))
+            self.device = session.device  # known for certain after the first run
+            # Large enough for the matrix products to run at their full rate, small enough to stay in cache.
+            self._rows, self._steps = (64, 8) if self.device == "cpu" else (8192, 64)
+            if contract.one_step:
+                self._steps = 1
+            self._num_threads = (num_threads or get_num_threads()) if self.device == "cpu" else 1
             self._check_outputs()
             self.bitwise = self._try_out(sizes)
             if not self.bitwise:
                 self._fixed = True
                 self.bitwise = self._try_out(sizes)
         except Exception as e:
-            if isinstance(e, EcocoreError) and "ONNXRuntimeError" not in str(e):
+            if isinstance(e, DeviceUnavailable) or (isinstance(e, EcocoreError) and "ONNXRuntimeError" not in str(e)):
                 raise
             self._explain_rows(str(e), sizes)
             raise InvalidArgument(

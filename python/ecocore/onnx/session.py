@@ -1,8 +1,9 @@
 """The only place that makes an ONNX Runtime session.
 
 What a session really runs on is asked of the session: the runtime lists providers that cannot run, and falls back to
-the CPU in silence. Threads are explicit and do not spin, so that a service's other threads keep their cores. Sessions
-are made on first use in each process: one that was made before a fork is not touched again, nor freed, in the child.
+the CPU in silence, as a whole or operator by operator. Threads are explicit and do not spin, so that a service's other
+threads keep their cores. Sessions are made on first use in each process: one that was made before a fork is not touched
+again, nor freed, in the child.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from ..arrays import as_count
 from ..errors import DeviceUnavailable, EcocoreError, InvalidArgument, MissingExtra
 from ..runtime import get_num_threads
+from .placement import misplaced, parts_of
 
 __all__ = ["Device", "GraphSession", "import_runtime", "installed_distributions"]
 
@@ -69,14 +71,18 @@ class GraphSession:
 
     Args:
         graph: the bytes of a checked graph (:func:`ecocore.onnx.read_graph`).
-        device: "cpu", "cuda", or "auto": CUDA where a session really gets it, else the CPU.
+        device: "cpu"; "cuda", which has to run every operator that carries the model (:mod:`.placement`); or "auto":
+            CUDA where it runs all of that, else the CPU for the whole graph. A graph in halves is never kept: its
+            activations would cross the bus at every run, which costs a service more than the CPU does.
         num_threads: threads within one run; 0 = automatic. Callers on several threads may run at once; for services,
             many callers on 1 thread each are the better way.
         memory_limit: bytes that CUDA may take for this session; 0 = no limit.
 
     Raises:
-        DeviceUnavailable: "cuda" was asked for and a session cannot have it.
+        DeviceUnavailable: "cuda" was asked for and a session cannot have it, or runs operators of the model elsewhere.
         MissingExtra: ONNX Runtime is not installed, or both of its distributions are.
+
+    ``device``, "cpu" or "cuda": what it runs on. With "auto" :meth:`warm_up` may still turn "cuda" into "cpu".
     """
 
     def __init__(self, graph: bytes, *, device: Device = "auto", num_threads: int = 1, memory_limit: int = 0) -> None:
@@ -89,13 +95,22 @@ class GraphSession:
         self._pid = 0
         self._session: Any = None
         self._warm_up: Mapping[str, Array] | None = None
+        self._auto = device == "auto"
         self.device = self._settle(device)
 
     def warm_up(self, inputs: Mapping[str, Array]) -> None:
         """Runs once, now and in every process that makes the session anew, so that the first caller does not wait for
-        kernels to be loaded, and a device that cannot run this graph says so at load."""
+        kernels to be loaded, and a device that cannot run this graph says so at load (or, with "auto", the CPU takes
+        its place: CUDA accepts recurrent operators even where the cuDNN that they run on is absent)."""
         self._warm_up = dict(inputs)
-        self.run(None, inputs)
+        try:
+            self.run(None, inputs)
+        except DeviceUnavailable:
+            if not self._auto or self.device == "cpu":
+                raise
+            self.device = "cpu"
+            self._open("cpu")
+            self.run(None, inputs)
 
     def run(self, outputs: Sequence[str] | None, inputs: Mapping[str, Array]) -> list[Array]:
         """The named outputs (None = all) for inputs of exact dtype and shape. The GIL is released while it runs."""
@@ -156,6 +171,7 @@ class GraphSession:
             cuda: dict[str, Any] = {"use_tf32": 0, "arena_extend_strategy": "kSameAsRequested"}
             if self._memory_limit:
                 cuda["gpu_mem_limit"] = self._memory_limit
+            options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
             providers = [("CUDAExecutionProvider", cuda), "CPUExecutionProvider"]
         try:
             session = runtime.InferenceSession(self._graph, options, providers=providers)
@@ -169,6 +185,8 @@ class GraphSession:
         got = session.get_providers()
         if device == "cuda" and "CUDAExecutionProvider" not in got:
             raise DeviceUnavailable(_no_cuda(f"the session got {', '.join(got)}"))
+        if device == "cuda":
+            _require_placement(session, self._graph, runtime.__version__)
         self._session, self._pid = session, os.getpid()
 
     # Copies and pickles would share or lose native sessions unseen.
@@ -183,6 +201,25 @@ def _require_cuda(runtime: Any) -> None:
     if "CUDAExecutionProvider" not in runtime.get_available_providers():  # of what was compiled in, not of what runs
         raise DeviceUnavailable(_no_cuda("this onnxruntime was built without CUDA"))
     runtime.preload_dlls(directory="")  # so that the libraries of NVIDIA's own wheels are found
+
+
+def _require_placement(session: Any, graph: bytes, version: str) -> None:
+    """Raises where operators that carry the model would run on the CPU."""
+    try:
+        assignment = session.get_provider_graph_assignment_info
+    except AttributeError:  # not in any version that the extras allow
+        raise DeviceUnavailable(
+            "device 'cuda': expected ONNX Runtime 1.28 or later, which tells what it runs where; got"
+            f" {version}; run: pip install --upgrade 'ecocore[cuda]'  (or use device='cpu')"
+        ) from None
+    parts = parts_of(graph)
+    if found := misplaced(assignment(), parts):
+        operators = ", ".join(f"{operator} ({count})" for operator, count in sorted(found.items()))
+        raise DeviceUnavailable(
+            "device 'cuda': expected every operator that carries the model on CUDAExecutionProvider; ONNX Runtime"
+            f" {version} gave to the CPU, of this graph of opset {parts.opset}: {operators}; export it again with"
+            " opset_version=18 and standard operators in float32, for which there are CUDA kernels, or use device='cpu'"
+        )
 
 
 def _no_cuda(why: str) -> str:

@@ -80,10 +80,10 @@ def behavior(
     all weights start at random. It works best with ``hidden`` larger than ``dim``, which leaves units for other things.
 
     ``dropout``: of the cell's inputs and outputs. ``item_dropout``: share of input items replaced by the
-    out-of-vocabulary row, so that it learns what an unknown item means. ``min_count``: rarer items are out of
-    vocabulary. ``max_length``: longer sequences are cut into pieces of so many steps. ``precision`` of the product of
-    queries and candidates, half of a step's time: ``"bfloat16"`` makes it about 3 times faster on processors with
-    AVX-512 BF16 or AMX, and slower on others; the weights stay float32.
+    out-of-vocabulary row, so that it learns what an unknown item means (0.2 where gradients are to explain it).
+    ``min_count``: rarer items are out of vocabulary. ``max_length``: longer sequences are cut into pieces of so many
+    steps. ``precision`` of the product of queries and candidates, half of a step's time: ``"bfloat16"`` makes it about
+    3 times faster on processors with AVX-512 BF16 or AMX, and slower on others; the weights stay float32.
 
     ``validation``: the share of sequences held out, from the end of the list (the newest, if it is in order of time);
     ``"last"``: the last event of every sequence; other sequences (without types and times); or ``None``. All items are
