@@ -48,6 +48,7 @@ def main() -> None:
     n = 400_000
     users = random.integers(0, options.users, n).tolist()
     items = (random.integers(0, options.items, n) * 10 + 5).tolist()
+    others = (-1 - random.integers(0, options.users, n)).tolist()  # of the crowds, whose order is not known
     history: list[tuple[int, int]] = []
     at = 0
 
@@ -62,20 +63,20 @@ def main() -> None:
             at += 1
         return out
 
-    def crowd(threads: int, seconds: float) -> tuple[float, list[float]]:
-        """Events a second and latencies of many callers, each with users of its own."""
+    def crowd(threads: int, seconds: float, act) -> tuple[float, list[float]]:
+        """Events a second and latencies of many callers, all with the same kind of mixture."""
         stop, start = threading.Event(), threading.Barrier(threads + 1)
         latencies: list[list[float]] = [[] for _ in range(threads)]
 
         def call(j: int) -> None:
             own = latencies[j]
             start.wait()
-            i = j
+            i = j * n // threads
             while not stop.is_set():
                 begin = time.perf_counter()
-                store.append(-1 - i % 50_000, items[i % n])
+                act(others[i % n], items[i % n])
                 own.append(time.perf_counter() - begin)
-                i += threads
+                i += 1
 
         workers = [threading.Thread(target=call, args=(j,)) for j in range(threads)]
         for w in workers:
@@ -101,31 +102,40 @@ def main() -> None:
     both = spell(append_and_recommend, options.seconds)
     print(f"append + top-10 of {options.items:,}   ", percentiles(both))
 
-    ratios, crowds, ones = [], [], []
-    for _ in range(5):  # in turns: what else runs here weighs on both
-        one = crowd(1, options.seconds / 5)[0]
-        many, latency = crowd(options.threads, options.seconds / 5)
-        ones.append(one)
-        crowds.append(many)
-        ratios.append(many / one)
-    print(f"{options.threads} callers at once: {np.median(crowds):,.0f} events/s ({percentiles(latency)}); one caller"
-          f" {np.median(ones):,.0f}; ratio, median of 5 turns {np.median(ratios):.2f}")  # fmt: skip
+    def append_and_read(user: int, item: int) -> None:
+        store.append(user, item)
+        store.query(user)
+
+    for name, act in (("append", store.append), ("append, and read the state", append_and_read)):
+        ratios, crowds, ones = [], [], []
+        for _ in range(5):  # in turns: what else runs here weighs on both
+            one = crowd(1, options.seconds / 5, act)[0]
+            many, latency = crowd(options.threads, options.seconds / 5, act)
+            ones.append(one)
+            crowds.append(many)
+            ratios.append(many / one)
+        print(f"{options.threads} callers at once, {name}: {np.median(crowds):,.0f} events/s ({percentiles(latency)});"
+              f" one caller {np.median(ones):,.0f}; ratio, median of 5 turns {np.median(ratios):.2f}")  # fmt: skip
 
     batch = 1024
-    ratios, rates = [], []
-    for turn in range(5):
-        picks = random.choice(options.users, batch, replace=False)
-        some = np.array(items[turn * batch : (turn + 1) * batch])
-        times = []
-        for _ in range(max(3, int(options.seconds * 20))):
-            begin = time.perf_counter()
-            store.append_many(picks, some)
-            times.append(time.perf_counter() - begin)
-            history.extend(zip(picks.tolist(), some.tolist(), strict=True))
-        alone = spell(lambda i: store.append(users[i], items[i]), options.seconds / 5)
-        rates.append(batch / np.median(times))
-        ratios.append(rates[-1] * float(np.median(alone)))
-    print(f"append_many of {batch}: {np.median(rates):,.0f} events/s, {np.median(ratios):.1f} x single calls")
+    for name, anew in (("users and items drawn anew each time", True), ("the same ones again", False)):
+        ratios, rates = [], []
+        for _ in range(5):
+            times = []
+            for i in range(max(3, int(options.seconds * 20))):
+                if anew or i == 0:
+                    picks = random.choice(options.users, batch, replace=False)
+                    some = random.integers(0, options.items, batch) * 10 + 5
+                begin = time.perf_counter()
+                store.append_many(picks, some)
+                times.append(time.perf_counter() - begin)
+                history.extend(zip(picks.tolist(), some.tolist(), strict=True))
+            alone = spell(lambda i: store.append(users[i], items[i]), options.seconds / 5)
+            rates.append(batch / np.median(times))
+            ratios.append(rates[-1] * float(np.median(alone)))
+        print(
+            f"append_many of {batch}, {name}: {np.median(rates):,.0f} events/s, {np.median(ratios):.1f} x single calls"
+        )
 
     checked = random.choice(options.users, 200, replace=False).tolist()
     sequences: dict[int, list[int]] = {u: [] for u in checked}

@@ -98,8 +98,10 @@ void bind_recurrent(py::module_& m) {
             require_states(h, net, h.shape(0), "h");
             FloatArray out({h.shape(0), static_cast<py::ssize_t>(net.query_size())});
             float* to = out.mutable_data();
-            ReleaseGil release;
+            std::optional<ReleaseGil> release;
+            if (2 * net.hidden() * out.size() > kFewOperations) release.emplace();
             net.query(h.shape(0), h.data(), to, threads);
+            release.reset();
             return out;
           },
           noconvert("h"), "num_threads"_a = 0);

@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <variant>
 
@@ -67,10 +69,18 @@ py::object user_of(const std::string& key) {
 // A network in native code, or any Python callable with the same contract: it gets (indptr, list of ids, h, c) as
 // arrays it may keep, and returns the new (h, c or None, query).
 SessionStates::Advance native(const RecurrentNet& net, bool has_query) {
-  return [&net, has_query](const Events& events, const StateRows& from, float* h, float* c, float* query) {
+  return [&net, has_query](const Events& events, const StateRows& from, const RowsDone& done) {
     const int threads = events.rows < 256 ? 1 : 0;  // waking the pool costs more than a small batch
-    net.advance(events, from, h, c, threads);
-    if (has_query) net.query(events.rows, h, query, threads);
+    if (!has_query) return net.advance(events, from, threads, done);
+    std::vector<float> query(static_cast<std::size_t>(events.rows * net.query_size()));
+    std::atomic<std::int64_t> used{0};
+    net.advance(events, from, threads,
+                [&](std::span<const std::int64_t> rows, const float* h, const float* c, const float*) {
+                  const auto n = static_cast<std::int64_t>(rows.size());
+                  float* q = query.data() + used.fetch_add(n) * net.query_size();
+                  net.query(n, h, q, 1);
+                  done(rows, h, c, q);
+                });
   };
 }
 
@@ -80,39 +90,46 @@ SessionStates::Advance python(py::object f, std::int64_t state, std::int64_t que
     AcquireGil gil;
     delete p;
   });
-  return [held, state, query_size](const Events& e, const StateRows& from, float* h, float* c, float* query) {
-    AcquireGil gil;
+  return [held, state, query_size](const Events& e, const StateRows& from, const RowsDone& done) {
     const auto rows = static_cast<py::ssize_t>(e.rows), width = static_cast<py::ssize_t>(state);
-    const auto total = static_cast<py::ssize_t>(e.indptr[e.rows]);
-    const auto gathered = [&](const float* const* states) {
-      FloatArray out({rows, width});
-      for (py::ssize_t i = 0; i < rows; ++i) {
-        float* to = out.mutable_data() + i * width;
-        if (states[i])
-          std::copy_n(states[i], width, to);
-        else
-          std::fill_n(to, width, 0.0f);
-      }
-      return out;
-    };
-    py::list ids;
-    for (const std::int32_t* p : e.ids) ids.append(Int32Array(total, p));
-    const py::object cells = c ? py::object(gathered(from.c)) : py::none();
-    const py::tuple arguments = py::make_tuple(Int64Array(rows + 1, e.indptr), ids, gathered(from.h), cells);
-    PyObject* returned = nullptr;
-    acquire_or_sleep([&] { returned = PyObject_Call(held->ptr(), arguments.ptr(), nullptr); });  // takes the GIL again
-    if (!returned) throw py::error_already_set();
-    const auto out = py::reinterpret_steal<py::tuple>(returned);
-    const auto copy = [&](std::size_t i, py::ssize_t columns, float* to) {
-      if (!to) return;
-      const auto a = out[i].cast<FloatArray>();
-      require(a.ndim() == 2 && a.shape(0) == rows && a.shape(1) == columns,
-              "advance: expected states of the model's shape");
-      std::memcpy(to, a.data(), static_cast<std::size_t>(a.nbytes()));
-    };
-    copy(0, width, h);
-    copy(1, width, c);
-    copy(2, static_cast<py::ssize_t>(query_size), query);
+    const std::size_t size = static_cast<std::size_t>(e.rows);
+    std::vector<std::int64_t> all(size);
+    std::iota(all.begin(), all.end(), std::int64_t{0});
+    std::vector<float> h(size * static_cast<std::size_t>(state)), c(from.c ? h.size() : 0);
+    std::vector<float> query(size * static_cast<std::size_t>(query_size));
+    {
+      AcquireGil gil;
+      const auto gathered = [&](const float* const* states) {
+        FloatArray out({rows, width});
+        for (py::ssize_t i = 0; i < rows; ++i) {
+          float* to = out.mutable_data() + i * width;
+          if (states[i])
+            std::copy_n(states[i], width, to);
+          else
+            std::fill_n(to, width, 0.0f);
+        }
+        return out;
+      };
+      py::list ids;
+      for (const std::int32_t* p : e.ids) ids.append(Int32Array(static_cast<py::ssize_t>(e.indptr[e.rows]), p));
+      const py::object cells = from.c ? py::object(gathered(from.c)) : py::none();
+      const py::tuple arguments = py::make_tuple(Int64Array(rows + 1, e.indptr), ids, gathered(from.h), cells);
+      PyObject* returned = nullptr;
+      acquire_or_sleep([&] { returned = PyObject_Call(held->ptr(), arguments.ptr(), nullptr); });
+      if (!returned) throw py::error_already_set();
+      const auto out = py::reinterpret_steal<py::tuple>(returned);
+      const auto copy = [&](std::size_t i, py::ssize_t columns, std::vector<float>& to) {
+        if (to.empty()) return;
+        const auto a = out[i].cast<FloatArray>();
+        require(a.ndim() == 2 && a.shape(0) == rows && a.shape(1) == columns,
+                "advance: expected states of the model's shape");
+        std::memcpy(to.data(), a.data(), static_cast<std::size_t>(a.nbytes()));
+      };
+      copy(0, width, h);
+      copy(1, width, c);
+      copy(2, static_cast<py::ssize_t>(query_size), query);
+    }
+    done(all, h.data(), c.data(), query.data());  // without the GIL
   };
 }
 
@@ -150,6 +167,7 @@ void bind_sessions(py::module_& m) {
              shape.items = static_cast<std::int32_t>(net.table_size(0));
              if (has_types) shape.types = static_cast<std::int32_t>(net.table_size(1));
              options.posts = true;
+             if (net.operations() <= kFewOperations) options.now = 8;
              return std::make_unique<SessionStates>(std::move(shape), options, native(net, query > 0));
            }),
            py::keep_alive<1, 2>(), "advance"_a, py::kw_only(), "state"_a, "has_cell"_a, "query"_a, "has_types"_a,
@@ -159,7 +177,7 @@ void bind_sessions(py::module_& m) {
           [](SessionStates& s, py::handle user, std::int32_t item, std::int32_t type, double time, double now) {
             const std::string key = key_of(user);
             const SessionEvent event{key, item, type, time};
-            if (s.post(event, now)) return;  // sooner done than the GIL is given away
+            if (s.post(event, now) || s.append_now(event, now)) return;  // sooner done than the GIL is given away
             ReleaseGil release;
             s.append({&event, 1}, now);
           },
@@ -185,12 +203,12 @@ void bind_sessions(py::module_& m) {
             std::int64_t count = 0;
             double last_time = 0;
             float *hp = h.mutable_data(), *cp = c.mutable_data(), *qp = query.mutable_data();
-            bool found = false;
-            {
+            std::optional<bool> found = s.read_now(key, now, hp, cp, qp, &count, &last_time);
+            if (!found) {
               ReleaseGil release;
               found = s.read(key, now, hp, cp, qp, &count, &last_time);
             }
-            if (!found) return py::none();
+            if (!*found) return py::none();
             return py::make_tuple(h, shape.has_cell ? py::object(c) : py::none(), query, count, last_time);
           },
           "user"_a, "now"_a)

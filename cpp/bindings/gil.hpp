@@ -9,6 +9,8 @@
 #include <cxxabi.h>
 #include <unistd.h>
 
+#include <cstdint>
+
 namespace ecocore::bindings {
 
 // Also for a call into Python, which gives the GIL away and asks for it again.
@@ -20,6 +22,10 @@ void acquire_or_sleep(Acquire acquire) {
     while (true) pause();
   }
 }
+
+// Multiplications and additions that one core does within about 5 us. Giving the GIL to another thread and taking it back
+// takes as long, so that calls of no more keep it.
+constexpr std::int64_t kFewOperations = 300'000;
 
 // In place of pybind11's gil_scoped_release.
 class ReleaseGil {

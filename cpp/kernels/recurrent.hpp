@@ -14,6 +14,14 @@ struct GatePanels {
   std::int64_t blocks;  // of hidden units, the last one padded with zeros
 };
 
+// Rows anywhere in memory that will be read soon. Every tile of a step asks for its share of them, into the
+// second-level cache, so that they come while others are multiplied; asked for all at once they would be waited for.
+struct Ahead {
+  const char* const* rows = nullptr;
+  std::int64_t count = 0, bytes = 0;  // of rows; of each
+};
+constexpr int kAheads = 3;
+
 struct RecurrentKernels {
   int lanes;
 
@@ -24,9 +32,10 @@ struct RecurrentKernels {
 
   // One event for each row: h_out and c from h_in, c and the row's pre-activation `input` (W x + bias). `bias` is the
   // recurrent bias that must stay apart from the input (the candidate gate of a GRU), in the order of the panels.
-  // h_in and h_out must not overlap: every unit of the new state needs all of the old. c is null but for LSTM.
+  // h_in and h_out must not overlap: every unit of the new state needs all of the old. c is null but for LSTM. `ahead`
+  // is kAheads, or null.
   using Step = void (*)(const GatePanels& panels, const float* bias, std::int64_t rows, const float* const* input,
-                        const float* const* h_in, float* const* h_out, float* const* c);
+                        const float* const* h_in, float* const* h_out, float* const* c, const Ahead* ahead);
   Step step_rnn, step_gru, step_lstm;
 
   // out[i] = half[i] (IEEE half precision, finite) and out[i] = scale * codes[i], i < n. Each is one rounding at most,

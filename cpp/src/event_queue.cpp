@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <chrono>
-#include <iterator>
+#include <cmath>
+#include <limits>
 #include <utility>
 
 namespace ecocore {
 namespace {
 
 enum : int { kWaiting, kLeading, kDone };
+
+constexpr double kMoment = 0.02;     // seconds: a few turns of threads that run Python, 5 ms each
+constexpr std::int64_t kLeft = 128;  // events that may lie in the queue while nobody leads
 
 }  // namespace
 
@@ -60,28 +64,43 @@ struct Waiter {
 };
 
 EventQueue::EventQueue(std::int64_t room, double max_delay, Process process)
-    : room_(room), max_delay_(max_delay), process_(std::move(process)) {}
+    : room_(room),
+      max_delay_(max_delay),
+      process_(std::move(process)),
+      poster_changed_(-std::numeric_limits<double>::infinity()) {}
 
 void EventQueue::run(Call& call) {
-  if (enter(call)) do {
-      try {
-        take();
-      } catch (const std::bad_alloc&) {
-        give_up(call, std::current_exception());
-        break;
-      }
-      lead(call);
-    } while (!call.done);  // events that were left before may have come first
+  call.waiter = &Waiter::of_this_thread();
+  call.waiter->state.store(kWaiting, std::memory_order_relaxed);
+  if (enter(call, std::numeric_limits<std::int64_t>::max()) || call.waiter->wait() == kLeading) lead(call);
   if (call.error) std::rethrow_exception(call.error);
+}
+
+bool EventQueue::run_now(Call& call, std::int64_t most) {
+  if (!enter(call, most)) return false;
+  lead(call);
+  if (call.error) std::rethrow_exception(call.error);
+  return true;
 }
 
 bool EventQueue::post(std::string_view user, std::uint32_t hash, const SessionEvent& event, double now) {
   std::lock_guard lock(turn_);
-  if (!leading_ || queued_events_ >= room_) return false;
+  const bool crowded = is_crowded(now);
+  if (queued_events_ >= (leading_ ? room_ : crowded ? std::min(room_, kLeft) : 0)) return false;
   queue_.push_back({nullptr, event, std::string(user), hash, now});
   ++queued_events_;
   posted_.fetch_add(1, std::memory_order_relaxed);
   return true;
+}
+
+// Whether more than one thread is at it.
+bool EventQueue::is_crowded(double now) {
+  thread_local char here;
+  if (last_poster_ != &here) {
+    if (last_poster_) poster_changed_ = now;
+    last_poster_ = &here;
+  }
+  return std::abs(now - poster_changed_) < kMoment;
 }
 
 bool EventQueue::awaits(std::uint32_t hash) const {
@@ -92,21 +111,30 @@ bool EventQueue::awaits(std::uint32_t hash) const {
   return std::any_of(queue_.begin(), queue_.end(), is_of_user);
 }
 
-// Whether the caller must lead; false when another has done its work.
-bool EventQueue::enter(Call& call) {
-  call.waiter = &Waiter::of_this_thread();
-  call.waiter->state.store(kWaiting, std::memory_order_relaxed);
-  {
-    std::lock_guard lock(turn_);
-    queue_.push_back({&call, {}, {}, 0, call.now});
-    queued_events_ += queue_.back().size();
-    if (!leading_) {
-      leading_ = true;
-      return true;
-    }
+// Whether the caller must lead: at once, since nobody does and at most so many events are to be done. Else it is in the
+// queue if it can wait.
+bool EventQueue::enter(Call& call, std::int64_t most) {
+  std::lock_guard lock(turn_);
+  const Entry entry{&call, {}, {}, 0, call.now};
+  if (!call.waiter && (leading_ || queued_events_ + entry.size() > most)) return false;
+  queue_.push_back(entry);
+  queued_events_ += entry.size();
+  if (leading_) {
     if (gathering_) arrived_.notify_one();
+    return false;
   }
-  return call.waiter->wait() == kLeading;
+  return leading_ = true;
+}
+
+void EventQueue::lead(Call& call) {
+  do {
+    try {
+      take();
+    } catch (const std::bad_alloc&) {
+      return give_up(call, std::current_exception());
+    }
+    do_taken(call);
+  } while (!call.done);  // events that were left before may have come first
 }
 
 // The next batch: the first of the queue and those behind it that fit.
@@ -133,7 +161,7 @@ void EventQueue::take() {
 // Does what was taken. One caller's trouble is not the others': where a batch fails, each of it is tried by itself, up
 // to an event that was left, which has no caller who could be told: it stays, with all behind it, and the leading call
 // fails in its stead.
-void EventQueue::lead(Call& mine) {
+void EventQueue::do_taken(Call& mine) {
   std::size_t done = 0;
   std::exception_ptr error = attempt(batch_), stuck;
   if (!error) done = batch_.size();

@@ -1,7 +1,9 @@
 // Calls on their way into the store, and whose turn it is to advance events.
 //
 // One caller leads at a time. Who comes while another leads either waits in the queue, and the first of those that wait
-// leads next, or leaves an event there (post) and goes: whoever leads next takes it along. The queue keeps its order.
+// leads next, or leaves an event there (post) and goes: whoever leads next takes it along. Where several threads call,
+// events are left also while nobody leads, up to a small batch: threads that run Python hand one lock to each other,
+// and doing so for every event takes longer than the event. The queue keeps its order.
 #pragma once
 
 #include <atomic>
@@ -60,8 +62,13 @@ class EventQueue {
   // Returns when the call is done; throws what went wrong with it.
   void run(Call& call);
 
-  // Leaves an event and returns true where another caller is leading and there is room; else false, and nothing was
-  // done. Should the event fail later for want of memory, it stays in the queue and the leading call fails.
+  // The same where nobody leads and no more than `most` events are to be done, so that nothing is waited for; else
+  // false.
+  bool run_now(Call& call, std::int64_t most);
+
+  // Leaves an event and returns true where another caller is leading, or another thread has called a moment ago, and
+  // there is room; else false, and nothing was done. Should the event fail later for want of memory, it stays in the
+  // queue and the leading call fails.
   bool post(std::string_view user, std::uint32_t hash, const SessionEvent& event, double now);
 
   // Whether an event of this user was left and is not done yet. (Or of one with the same hash.)
@@ -69,9 +76,11 @@ class EventQueue {
   bool awaits_any() const { return posted_.load(std::memory_order_acquire) > 0; }
 
  private:
-  bool enter(Call& call);
+  bool is_crowded(double now);
+  bool enter(Call& call, std::int64_t most);
+  void lead(Call& call);
   void take();
-  void lead(Call& mine);
+  void do_taken(Call& mine);
   std::exception_ptr attempt(std::span<const Entry* const> entries) const;
   void give_up(Call& mine, std::exception_ptr error);
   void leave();
@@ -80,11 +89,13 @@ class EventQueue {
   const double max_delay_;
   const Process process_;
 
-  mutable std::mutex turn_;  // guards the next five
+  mutable std::mutex turn_;  // guards all up to posted_
   std::condition_variable arrived_;
   std::deque<Entry> queue_;
   bool leading_ = false, gathering_ = false;
   std::int64_t last_batch_ = 1, queued_events_ = 0;
+  const void* last_poster_ = nullptr;    // a thread
+  double poster_changed_;                // when it was another
   std::atomic<std::int64_t> posted_{0};  // events that were left and are not done yet
 
   // The leader's: what it is doing, the first of the queue, where they stay until they are done.

@@ -35,6 +35,9 @@ class LazyArray {
     if (data_) munmap(data_, bytes_);
   }
 
+  bool empty() const { return bytes_ == 0; }
+  T* data() { return data_; }
+  const T* data() const { return data_; }
   T* row(std::int64_t i) { return data_ + i * columns_; }
   const T* row(std::int64_t i) const { return data_ + i * columns_; }
 

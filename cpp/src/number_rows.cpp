@@ -32,30 +32,28 @@ bool all_finite(const float* p, std::int64_t n) {
 
 }  // namespace
 
-NumberRows::NumberRows(Number type, std::int64_t rows, std::int64_t cols) : type_(type), cols_(cols) {
-  const auto size = static_cast<std::size_t>(rows * cols);
-  if (type == Number::kFloat32) floats_.resize(size);
-  if (type == Number::kFloat16) halves_.resize(size);
+NumberRows::NumberRows(Number type, std::int64_t rows, std::int64_t cols) : type_(type), cols_(cols), rows_(rows) {
+  if (type == Number::kFloat32) floats_ = {rows, cols};
+  if (type == Number::kFloat16) halves_ = {rows, cols};
   if (type == Number::kInt8) {
-    codes_.resize(size);
+    codes_ = {rows, cols};
     scales_.resize(static_cast<std::size_t>(rows));
   }
 }
 
-NumberRows::NumberRows(const NumberView& v) : type_(v.type), cols_(v.cols) {
+NumberRows::NumberRows(const NumberView& v) : NumberRows(v.type, v.rows, v.cols) {
   const std::int64_t size = v.rows * v.cols;
   bool finite = true;
   if (v.type == Number::kFloat32) {
     const auto* p = static_cast<const float*>(v.data);
-    floats_.assign(p, p + size);
+    std::copy_n(p, size, floats_.data());
     finite = all_finite(p, size);
   } else if (v.type == Number::kFloat16) {
     const auto* p = static_cast<const std::uint16_t*>(v.data);
-    halves_.assign(p, p + size);
+    std::copy_n(p, size, halves_.data());
     finite = std::all_of(p, p + size, [](std::uint16_t x) { return (x & 0x7c00) != 0x7c00; });
   } else {
-    const auto* p = static_cast<const std::int8_t*>(v.data);
-    codes_.assign(p, p + size);
+    std::copy_n(static_cast<const std::int8_t*>(v.data), size, codes_.data());
     scales_.assign(v.scale, v.scale + v.rows);
     finite = all_finite(v.scale, v.rows);
   }
@@ -67,7 +65,7 @@ std::int64_t NumberRows::row_bytes() const {
 }
 
 std::int64_t NumberRows::bytes() const {
-  return static_cast<std::int64_t>(4 * (floats_.size() + scales_.size()) + 2 * halves_.size() + codes_.size());
+  return rows_ * row_bytes();
 }
 
 void NumberRows::set(std::int64_t row, const float* values) {
@@ -97,17 +95,12 @@ const float* NumberRows::read(std::int64_t row, float* room) const {
   return room;
 }
 
-void NumberRows::prefetch(std::int64_t row) const {
-  constexpr std::int64_t kLine = 64;
-  const auto fetch = [&]<class T>(const std::vector<T>& v) {
-    const auto* p = reinterpret_cast<const char*>(v.data() + row * cols_);
-    for (std::int64_t i = 0; i < cols_ * static_cast<std::int64_t>(sizeof(T)); i += kLine)
-      __builtin_prefetch(p + i, 0, 2);
-  };
-  if (type_ == Number::kFloat32) return fetch(floats_);
-  if (type_ == Number::kFloat16) return fetch(halves_);
-  fetch(codes_);
+const char* NumberRows::locate(std::int64_t row) const {
+  const std::int64_t at = row * cols_;
+  if (type_ == Number::kFloat32) return reinterpret_cast<const char*>(floats_.data() + at);
+  if (type_ == Number::kFloat16) return reinterpret_cast<const char*>(halves_.data() + at);
   __builtin_prefetch(scales_.data() + row, 0, 2);
+  return reinterpret_cast<const char*>(codes_.data() + at);
 }
 
 }  // namespace ecocore

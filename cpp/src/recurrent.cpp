@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <numeric>
 
@@ -16,6 +17,16 @@ namespace {
 // Rows that advance together: enough for the weights to be read from cache once per block of rows, few enough for
 // their states to stay in cache.
 constexpr std::int64_t kBlockRows = 84;  // a multiple of every tile height but AVX2's five
+
+// Fewer where there are few, so that no thread waits long for another's last block.
+std::int64_t block_rows(std::int64_t rows, int threads) {
+  return threads > 1 && rows < 16 * threads * kBlockRows ? kBlockRows / 2 : kBlockRows;
+}
+
+void ask(const Ahead& a) {
+  for (std::int64_t r = 0; r < a.count; ++r)
+    for (std::int64_t i = 0; i < a.bytes; i += 64) __builtin_prefetch(a.rows[r] + i, 0, 2);
+}
 
 struct Layer {
   Panels input, recurrent;
@@ -62,10 +73,11 @@ struct RecurrentNet::Impl {
 
   // Scratch of one thread.
   struct Scratch {
-    std::vector<float> h, next, c, x, input, lower;
+    std::vector<float> h, next, c, x, input, lower, out_h, out_c;
     std::vector<float*> next_rows, c_rows, out_rows;
     std::vector<const float*> h_rows, in_rows, x_rows, start_rows;
     std::vector<std::int64_t> row, begin, length;
+    std::array<std::vector<const char*>, kAheads> ahead;
 
     const std::int64_t rows;  // room
 
@@ -81,6 +93,7 @@ struct RecurrentNet::Impl {
       for (auto* v : {&next_rows, &c_rows, &out_rows}) v->resize(static_cast<std::size_t>(rows));
       for (auto* v : {&h_rows, &in_rows, &x_rows, &start_rows}) v->resize(static_cast<std::size_t>(rows));
       for (auto* v : {&row, &begin, &length}) v->resize(static_cast<std::size_t>(rows));
+      for (auto& v : ahead) v.reserve(static_cast<std::size_t>(rows));
     }
   };
 
@@ -111,25 +124,36 @@ struct RecurrentNet::Impl {
       }
   }
 
-  // Asks for what look_up will read at `t`: rows of a table lie anywhere in memory, and waiting for each of them would
-  // take longer than a step. Into the second-level cache, since the first is full of weights.
-  void prefetch(const Events& events, std::int64_t n, std::int64_t t, const Scratch& s) const {
-    for (std::size_t j = 0; j < tables.size(); ++j)
-      for (std::int64_t i = 0; i < n; ++i) {
-        const auto at = static_cast<std::size_t>(i);
-        if (t >= s.length[at]) break;
-        tables[j].rows.prefetch(events.ids[j][s.begin[at] + t]);
-      }
+  // What look_up will read of the first table at `t` for the first rows of order[begin, end). (The other tables are
+  // small and stay in cache.) Rows of a table lie anywhere in memory, and waiting for each would take longer than a
+  // step.
+  Ahead items_ahead(const Events& events, const std::vector<std::int64_t>& order, std::int64_t begin, std::int64_t end,
+                    std::int64_t t, std::vector<const char*>& room) const {
+    room.clear();
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t row = order[static_cast<std::size_t>(i)], event = events.indptr[row] + t;
+      if (event >= events.indptr[row + 1]) break;
+      room.push_back(tables[0].rows.locate(events.ids[0][event]));
+    }
+    return {room.data(), static_cast<std::int64_t>(room.size()), tables[0].rows.row_bytes()};
   }
 
-  // Asks for the states that a block begins with.
-  void prefetch(const float* const* from, const std::vector<std::int64_t>& order, std::int64_t begin,
-                std::int64_t end) const {
-    constexpr std::int64_t kLine = 64 / sizeof(float);
-    const std::int64_t size = static_cast<std::int64_t>(layers.size()) * hidden;
-    for (std::int64_t i = begin; i < end; ++i)
-      if (const float* p = from[order[static_cast<std::size_t>(i)]])
-        for (std::int64_t k = 0; k < size; k += kLine) __builtin_prefetch(p + k, 0, 2);
+  // The states that a block begins with.
+  Ahead states_ahead(const float* const* from, const std::vector<std::int64_t>& order, std::int64_t begin,
+                     std::int64_t end, std::vector<const char*>& room) const {
+    room.clear();
+    for (std::int64_t i = begin; from && i < end; ++i)
+      if (const float* p = from[order[static_cast<std::size_t>(i)]]) room.push_back(reinterpret_cast<const char*>(p));
+    const auto bytes = static_cast<std::int64_t>(layers.size() * sizeof(float)) * hidden;
+    return {room.data(), static_cast<std::int64_t>(room.size()), bytes};
+  }
+
+  // All that a block reads from far away at its start.
+  std::array<Ahead, kAheads> block_ahead(const Events& events, const std::vector<std::int64_t>& order,
+                                         std::int64_t begin, std::int64_t end, const StateRows& from,
+                                         Scratch& s) const {
+    return {items_ahead(events, order, begin, end, 0, s.ahead[0]), states_ahead(from.h, order, begin, end, s.ahead[1]),
+            states_ahead(cell == Cell::kLstm ? from.c : nullptr, order, begin, end, s.ahead[2])};
   }
 
   static void copy_or_zero(const float* from, std::int64_t n, float* to) {
@@ -139,29 +163,29 @@ struct RecurrentNet::Impl {
       std::fill_n(to, n, 0.0f);
   }
 
-  // Advances rows order[begin, end) of the states; lengths fall along `order`. States are read where they are written,
-  // unless `from` says otherwise.
+  // Advances rows order[begin, end); lengths fall along `order`. Their states are read and written in h and c or, if
+  // these are null, read from `from` and written to the scratch's out_h and out_c. order[then, then_end) is what this
+  // thread does next.
   void advance_block(const Events& events, const std::vector<std::int64_t>& order, std::int64_t begin, std::int64_t end,
-                     const StateRows& from, float* h, float* c, Scratch& s) const {
+                     std::int64_t then, std::int64_t then_end, const StateRows& from, float* h, float* c,
+                     Scratch& s) const {
     const auto at = [](std::int64_t i) { return static_cast<std::size_t>(i); };
     const std::int64_t n = end - begin, depth = static_cast<std::int64_t>(layers.size());
+    const bool has_c = cell == Cell::kLstm;
     for (std::int64_t i = 0; i < n; ++i) {
       const std::int64_t row = order[at(begin + i)];
       s.row[at(i)] = row;
       s.begin[at(i)] = events.indptr[row];
       s.length[at(i)] = events.indptr[row + 1] - events.indptr[row];
     }
-    if (from.h) prefetch(from.h, order, begin, end);
-    if (from.c && c) prefetch(from.c, order, begin, end);
-    prefetch(events, n, 0, s);  // while the states are copied
     for (std::int64_t i = 0; i < n; ++i) {
       const std::int64_t row = s.row[at(i)];
-      const float* old_h = from.h ? from.h[row] : h + row * depth * hidden;
-      const float* old_c = !c ? nullptr : from.c ? from.c[row] : c + row * depth * hidden;
+      const float* old_h = h ? h + row * depth * hidden : from.h[row];
+      const float* old_c = c ? c + row * depth * hidden : from.c ? from.c[row] : nullptr;
       for (std::int64_t l = 0; l < depth; ++l) {
         const std::int64_t to = (l * s.rows + i) * padded;
         copy_or_zero(old_h ? old_h + l * hidden : nullptr, hidden, s.h.data() + to);
-        if (c) copy_or_zero(old_c ? old_c + l * hidden : nullptr, hidden, s.c.data() + to);
+        if (has_c) copy_or_zero(old_c ? old_c + l * hidden : nullptr, hidden, s.c.data() + to);
       }
     }
     std::int64_t active = n;
@@ -169,21 +193,23 @@ struct RecurrentNet::Impl {
       while (active > 0 && s.length[at(active - 1)] <= t) {
         --active;
         for (std::int64_t l = 0; l < depth; ++l) {
-          const std::int64_t to = (s.row[at(active)] * depth + l) * hidden, done = (l * s.rows + active) * padded;
-          std::copy_n(s.h.data() + done, hidden, h + to);
-          if (c) std::copy_n(s.c.data() + done, hidden, c + to);
+          const std::int64_t to = ((h ? s.row[at(active)] : active) * depth + l) * hidden;
+          const std::int64_t done = (l * s.rows + active) * padded;
+          std::copy_n(s.h.data() + done, hidden, (h ? h : s.out_h.data()) + to);
+          if (has_c) std::copy_n(s.c.data() + done, hidden, (c ? c : s.out_c.data()) + to);
         }
       }
       if (active == 0) return;
       look_up(events, active, t, s);
-      prefetch(events, active, t + 1, s);
+      std::array<Ahead, kAheads> ahead{items_ahead(events, order, begin, begin + active, t + 1, s.ahead[0])};
+      if (ahead[0].count == 0) ahead = block_ahead(events, order, then, then_end, from, s);
       for (std::int64_t l = 0; l < depth; ++l) {
         const Layer& layer = layers[at(l)];
         for (std::int64_t i = 0; i < active; ++i) {
           const std::int64_t state = (l * s.rows + i) * padded;
           s.h_rows[at(i)] = s.h.data() + state;
           s.next_rows[at(i)] = s.next.data() + state;
-          if (c) s.c_rows[at(i)] = s.c.data() + state;
+          if (has_c) s.c_rows[at(i)] = s.c.data() + state;
         }
         if (l > 0) {
           for (std::int64_t i = 0; i < active; ++i) {
@@ -195,7 +221,7 @@ struct RecurrentNet::Impl {
           project(panels(layer.input, layer.depth), active, s.x_rows.data(), s.start_rows.data(), s.out_rows.data());
         }
         step(panels(layer.recurrent, hidden), layer.apart.data(), active, s.in_rows.data(), s.h_rows.data(),
-             s.next_rows.data(), c ? s.c_rows.data() : nullptr);
+             s.next_rows.data(), has_c ? s.c_rows.data() : nullptr, l == 0 ? ahead.data() : nullptr);
       }
       // Finished rows keep their last state: only the active ones change sides, and they are a prefix of every layer.
       if (active == n) {
@@ -207,7 +233,8 @@ struct RecurrentNet::Impl {
     }
   }
 
-  void advance(const Events& events, const StateRows& from, float* h, float* c, int threads, const Poll& poll) const;
+  void advance(const Events& events, float* h, float* c, const StateRows& from, const RowsDone& done, int threads,
+               const Poll& poll) const;
 };
 
 RecurrentNet::RecurrentNet(Cell cell, const std::vector<LayerWeights>& layers, const std::vector<EventTable>& tables,
@@ -343,8 +370,8 @@ std::int64_t RecurrentNet::table_memory() const {
   return bytes;
 }
 
-void RecurrentNet::Impl::advance(const Events& events, const StateRows& from, float* h, float* c, int threads,
-                                 const Poll& poll) const {
+void RecurrentNet::Impl::advance(const Events& events, float* h, float* c, const StateRows& from, const RowsDone& done,
+                                 int threads, const Poll& poll) const {
   require(events.ids.size() == tables.size(), "events: expected one array of ids for each table of the model");
   const std::int64_t total = events.rows == 0 ? 0 : events.indptr[events.rows];
   for (std::size_t j = 0; j < tables.size(); ++j)
@@ -362,25 +389,54 @@ void RecurrentNet::Impl::advance(const Events& events, const StateRows& from, fl
   if (events.rows > 1)
     std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) { return length(a) > length(b); });
 
-  // A block's cost is its rows' events; blocks are handed out from the longest, so that the last to finish is short.
+  // A block's cost is its rows' events; blocks are handed out from the longest, so that the last to finish is short. A
+  // thread takes the next block before it has done with one, to ask for what that needs.
   threads = num_threads(threads);  // asked once: it may change before parallel_for asks again
-  std::vector<std::unique_ptr<Scratch>> scratch(static_cast<std::size_t>(threads));
-  parallel_for(
-      0, events.rows, kBlockRows, threads,
-      [&](std::int64_t begin, std::int64_t end, int slot) {
-        auto& s = scratch[static_cast<std::size_t>(slot)];
-        if (!s) s = std::make_unique<Scratch>(*this, std::min(kBlockRows, events.rows));
-        advance_block(events, order, begin, end, from, h, c, *s);
-      },
-      poll);
+  const std::int64_t rows = events.rows, size = std::min(block_rows(rows, threads), std::max<std::int64_t>(rows, 1));
+  std::vector<std::unique_ptr<Scratch>> scratch;
+  for (std::int64_t i = 0; i < threads && i * size < rows; ++i) {
+    scratch.push_back(std::make_unique<Scratch>(*this, size));
+    if (h) continue;
+    scratch.back()->out_h.resize(static_cast<std::size_t>(size * hidden) * layers.size());
+    if (cell == Cell::kLstm) scratch.back()->out_c.resize(scratch.back()->out_h.size());
+  }
+  std::atomic<std::int64_t> next{0};
+  const auto take = [&] { return std::min(next.fetch_add(size), rows); };
+  const auto work = [&](std::int64_t i, std::int64_t, int slot) {
+    Scratch& s = *scratch[static_cast<std::size_t>(i)];
+    std::int64_t begin = take();
+    for (const Ahead& a : block_ahead(events, order, begin, std::min(begin + size, rows), from, s)) ask(a);
+    while (begin < rows) {
+      const std::int64_t end = std::min(begin + size, rows), then = take();
+      advance_block(events, order, begin, end, then, std::min(then + size, rows), from, h, c, s);
+      try {
+        if (done)
+          done({order.data() + begin, static_cast<std::size_t>(end - begin)}, s.out_h.data(), s.out_c.data(), nullptr);
+        if (poll && slot == 0) poll();
+      } catch (...) {
+        next = rows;
+        throw;
+      }
+      begin = then;
+    }
+  };
+  parallel_for(0, static_cast<std::int64_t>(scratch.size()), 1, threads, work);
+}
+
+std::int64_t RecurrentNet::operations() const {
+  const Impl& net = *impl_;
+  std::int64_t depth = net.tables[0].projected ? 0 : net.tables[0].rows.cols();
+  for (const Layer& layer : net.layers)
+    depth += net.hidden + static_cast<std::int64_t>(layer.input.empty() ? 0 : layer.depth);
+  return 2 * net.gates * net.hidden * depth;
 }
 
 void RecurrentNet::advance(const Events& events, float* h, float* c, int threads, const Poll& poll) const {
-  impl_->advance(events, {}, h, c, threads, poll);
+  impl_->advance(events, h, c, {}, {}, threads, poll);
 }
 
-void RecurrentNet::advance(const Events& events, const StateRows& from, float* h, float* c, int threads) const {
-  impl_->advance(events, from, h, c, threads, {});
+void RecurrentNet::advance(const Events& events, const StateRows& from, int threads, const RowsDone& done) const {
+  impl_->advance(events, nullptr, nullptr, from, done, threads, {});
 }
 
 void RecurrentNet::query(std::int64_t rows, const float* h, float* query, int threads) const {

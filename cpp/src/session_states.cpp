@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "ecocore/error.hpp"
-#include "ecocore/parallel.hpp"
 #include "event_queue.hpp"
 #include "lazy_array.hpp"
 #include "user_table.hpp"
@@ -20,6 +19,7 @@ namespace {
 constexpr std::int64_t kManyUsers = 256;        // fewer are copied sooner than another thread wakes
 constexpr std::int64_t kFar = 16, kNear = 8;    // how many users ahead memory is asked for, where that takes two steps
 constexpr std::int64_t kKeptScratch = 1 << 16;  // events; the memory of a larger batch is given back
+constexpr std::int64_t kNoState = -1;           // the count of a user whose first events are being advanced
 constexpr double kUnknownTime = std::numeric_limits<double>::quiet_NaN();
 
 std::size_t at(std::int64_t i) {
@@ -46,8 +46,8 @@ struct Batch {
   std::vector<std::vector<std::int32_t>> ids;     // per input
   std::vector<double> times, last_time;           // per event; per user, before the batch and then after
   std::vector<const float*> old_h, old_c;
-  std::vector<float> h, c, query;
   std::int64_t late = 0;
+  bool settled = false;  // every user has a slot
 
   std::int64_t users() const { return static_cast<std::int64_t>(slots.size()); }
 };
@@ -124,9 +124,11 @@ struct SessionStates::Impl {
     prepare(b);
     Events e{b.users(), b.indptr.data(), {}};
     for (const auto& ids : b.ids) e.ids.push_back(ids.data());
-    advance(e, {b.old_h.data(), shape.has_cell ? b.old_c.data() : nullptr}, b.h.data(),
-            shape.has_cell ? b.c.data() : nullptr, shape.query ? b.query.data() : nullptr);
-    commit(b);
+    advance(e, {b.old_h.data(), shape.has_cell ? b.old_c.data() : nullptr},
+            [this, &b](std::span<const std::int64_t> rows, const float* h, const float* c, const float* q) {
+              store(b, rows, h, c, q);
+            });
+    count(b);
     if (static_cast<std::int64_t>(b.events.size()) > kKeptScratch) b = Batch{};
   }
 
@@ -212,10 +214,8 @@ struct SessionStates::Impl {
     b.last_time.resize(at(b.users()));
     b.old_h.resize(at(b.users()));
     b.old_c.resize(shape.has_cell ? at(b.users()) : 0);
-    b.h.resize(at(b.users() * shape.state));
-    b.c.resize(shape.has_cell ? b.h.size() : 0);
-    b.query.resize(at(b.users() * shape.query));
     b.late = 0;
+    b.settled = false;
     for (std::int64_t u = 0; u < b.users(); ++u) {
       const std::int32_t slot = b.slots[at(u)];
       const bool held = slot >= 0 && !is_expired(slot, b.now);
@@ -242,11 +242,30 @@ struct SessionStates::Impl {
     }
   }
 
-  // Nothing here fails: the memory is there, and so are the keys of new users.
-  void commit(Batch& b) {
+  // Rows that are done, while others are still being advanced. Nothing fails from here on: the memory is there, and so
+  // are the keys of new users.
+  void store(Batch& b, std::span<const std::int64_t> rows, const float* h, const float* c, const float* q) {
     std::lock_guard lock(data);
-    // Who is held comes to the end of the list of use before anybody makes room: nobody's history is dropped for
-    // another of the same batch while the state goes on.
+    if (!b.settled) settle_users(b);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      if (i + kNear < rows.size()) prefetch_ring(b.slots[at(rows[i + kNear])]);
+      const std::int64_t u = rows[i];
+      const std::int32_t slot = b.slots[at(u)];
+      std::copy_n(h + at(shape.state) * i, shape.state, h_of(slot));
+      if (shape.has_cell) std::copy_n(c + at(shape.state) * i, shape.state, c_of(slot));
+      if (shape.query) std::copy_n(q + at(shape.query) * i, shape.query, query.row(slot));
+      UserSlot& user = users[slot];
+      user.last_time = b.last_time[at(u)];
+      user.count = std::max<std::int64_t>(user.count, 0);
+      for (std::int64_t p = b.indptr[at(u)]; p < b.indptr[at(u + 1)]; ++p)
+        remember(slot, b.ids[0][at(p)], shape.has_types ? b.ids[1][at(p)] : 0, b.times[at(p)]);
+    }
+  }
+
+  // Gives every user of the batch a slot and the latest place in the list of use.
+  void settle_users(Batch& b) {
+    // Who is held comes to the end of the list before anybody makes room: nobody's history is dropped for another of
+    // the same batch while the state goes on.
     if (options.ttl > 0 || users.size() + static_cast<std::int64_t>(b.keys.size()) > users.capacity()) {
       for (const std::int32_t slot : b.slots)
         if (slot >= 0) touch_held(slot, b.now);
@@ -254,29 +273,19 @@ struct SessionStates::Impl {
     }
     auto key = b.keys.begin();
     for (std::int64_t u = 0; u < b.users(); ++u) {
+      if (u + kNear < b.users()) prefetch_neighbours(b.slots[at(u + kNear)]);
       std::int32_t& slot = b.slots[at(u)];
-      if (u + kNear < b.users()) prefetch_ring(b.slots[at(u + kNear)]);
       if (slot >= 0)
         users.touch(slot);
       else
         slot = add(std::move(*key++));
       users[slot].last_used = b.now;
-      users[slot].last_time = b.last_time[at(u)];
     }
-    const auto store = [&](std::int64_t begin, std::int64_t end, int) {
-      for (std::int64_t u = begin; u < end; ++u) {
-        const std::int32_t slot = b.slots[at(u)];
-        std::copy_n(b.h.data() + u * shape.state, shape.state, h_of(slot));
-        if (shape.has_cell) std::copy_n(b.c.data() + u * shape.state, shape.state, c_of(slot));
-        std::copy_n(b.query.data() + u * shape.query, shape.query, query.row(slot));
-        for (std::int64_t p = b.indptr[at(u)]; p < b.indptr[at(u + 1)]; ++p)
-          remember(slot, b.ids[0][at(p)], shape.has_types ? b.ids[1][at(p)] : 0, b.times[at(p)]);
-      }
-    };
-    if (b.users() < kManyUsers)
-      store(0, b.users(), 0);
-    else
-      parallel_for(0, b.users(), kManyUsers / 2, 0, std::ref(store));
+    b.settled = true;
+  }
+
+  void count(const Batch& b) {
+    std::lock_guard lock(data);
     const auto n = static_cast<std::int64_t>(b.events.size());
     counters.events += n;
     counters.largest_batch = std::max(counters.largest_batch, n);
@@ -288,7 +297,7 @@ struct SessionStates::Impl {
   void touch_held(std::int32_t slot, double now) {
     UserSlot& user = users[slot];
     if (is_expired(slot, now)) {  // begins anew, as the network was told
-      user.count = 0;
+      user.count = kNoState;
       user.kept = 0;
       ++counters.expired;
     }
@@ -308,17 +317,22 @@ struct SessionStates::Impl {
       users.remove(users.oldest());
       ++counters.evicted;
     }
-    return users.add(std::move(key));
+    const std::int32_t slot = users.add(std::move(key));
+    users[slot].count = kNoState;
+    return slot;
   }
 
-  // Where the next event of a user will be kept, and the neighbours in the list of use.
-  void prefetch_ring(std::int32_t slot) const {
+  void prefetch_neighbours(std::int32_t slot) const {
     if (slot < 0) return;
     const UserSlot& user = users[slot];
     if (user.older >= 0) __builtin_prefetch(&users[user.older], 1);
     if (user.newer >= 0) __builtin_prefetch(&users[user.newer], 1);
+  }
+
+  // Where the next event of a user will be kept.
+  void prefetch_ring(std::int32_t slot) const {
     if (options.history == 0) return;
-    const std::int64_t place = user.count % options.history;
+    const std::int64_t place = std::max<std::int64_t>(users[slot].count, 0) % options.history;
     __builtin_prefetch(items.row(slot) + place, 1);
     __builtin_prefetch(times.row(slot) + place, 1);
     if (shape.has_types) __builtin_prefetch(types.row(slot) + place, 1);
@@ -334,6 +348,19 @@ struct SessionStates::Impl {
       user.kept = static_cast<std::int32_t>(std::min<std::int64_t>(user.kept + 1, options.history));
     }
     ++user.count;
+  }
+
+  // What is held of a user, with `data` held.
+  bool copy(std::string_view user, std::uint32_t hash, double now, float* h, float* c, float* q, std::int64_t* count,
+            double* last_time) const {
+    const std::int32_t slot = users.find(user, hash);
+    if (slot < 0 || users[slot].count == kNoState || is_expired(slot, now)) return false;
+    if (h) std::copy_n(h_of(slot), shape.state, h);
+    if (c) std::copy_n(c_of(slot), shape.has_cell ? shape.state : 0, c);
+    if (q) std::copy_n(query.row(slot), shape.query, q);
+    if (count) *count = users[slot].count;
+    if (last_time) *last_time = users[slot].last_time;
+    return true;
   }
 
   // Forgotten is gone, not only unlinked.
@@ -377,20 +404,29 @@ bool SessionStates::post(const SessionEvent& event, double now) {
   return impl_->queue.post(event.user, hash_of(event.user), event, now);
 }
 
+bool SessionStates::append_now(const SessionEvent& event, double now) {
+  impl_->check(event);
+  EventQueue::Call call;
+  call.events = {&event, 1};
+  call.now = now;
+  return impl_->queue.run_now(call, impl_->options.now);
+}
+
 bool SessionStates::read(std::string_view user, double now, float* h, float* c, float* query, std::int64_t* count,
                          double* last_time) const {
-  const Impl& m = *impl_;
   const std::uint32_t hash = hash_of(user);
-  if (m.queue.awaits(hash)) m.settle();
-  std::lock_guard lock(m.data);
-  const std::int32_t slot = m.users.find(user, hash);
-  if (slot < 0 || m.is_expired(slot, now)) return false;
-  if (h) std::copy_n(m.h_of(slot), m.shape.state, h);
-  if (c) std::copy_n(m.c_of(slot), m.shape.has_cell ? m.shape.state : 0, c);
-  if (query) std::copy_n(m.query.row(slot), m.shape.query, query);
-  if (count) *count = m.users[slot].count;
-  if (last_time) *last_time = m.users[slot].last_time;
-  return true;
+  if (impl_->queue.awaits(hash)) impl_->settle();
+  std::lock_guard lock(impl_->data);
+  return impl_->copy(user, hash, now, h, c, query, count, last_time);
+}
+
+std::optional<bool> SessionStates::read_now(std::string_view user, double now, float* h, float* c, float* query,
+                                            std::int64_t* count, double* last_time) const {
+  const std::uint32_t hash = hash_of(user);
+  if (EventQueue::Call call; impl_->queue.awaits(hash) && !impl_->queue.run_now(call, impl_->options.now)) return {};
+  std::unique_lock lock(impl_->data, std::try_to_lock);
+  if (!lock) return {};
+  return impl_->copy(user, hash, now, h, c, query, count, last_time);
 }
 
 std::int64_t SessionStates::forget(const std::vector<std::string>& users) {

@@ -124,7 +124,7 @@ void TaggerNet::Impl::run(std::int64_t texts, std::int64_t tokens, const float* 
       }
       // The state before the first token is zero and adds nothing.
       const GatePanels panels{recurrent[size(d)].data(), step == 0 ? 0 : hidden, blocks};
-      k.step_lstm(panels, nullptr, texts, s.start.data(), s.from.data(), s.to.data(), s.c_rows.data());
+      k.step_lstm(panels, nullptr, texts, s.start.data(), s.from.data(), s.to.data(), s.c_rows.data(), nullptr);
       for (std::int64_t i = 0; i < texts; ++i) s.from[size(i)] = s.to[size(i)];
     }
   }

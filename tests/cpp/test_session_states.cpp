@@ -21,13 +21,15 @@ float step(float h, std::int32_t item) {
   return static_cast<float>((static_cast<std::int64_t>(h) * 31 + item + 1) % 131071);
 }
 
-void advance(const Events& e, const StateRows& from, float* h, float* c, float* query) {
+void advance(const Events& e, const StateRows& from, const RowsDone& done) {
   for (std::int64_t i = 0; i < e.rows; ++i) {
-    for (int k = 0; k < 3; ++k) h[3 * i + k] = from.h[i] ? from.h[i][k] : 0.0f;
+    float h[3] = {}, c[3], query[2];
+    if (from.h[i]) std::copy_n(from.h[i], 3, h);
     for (std::int64_t p = e.indptr[i]; p < e.indptr[i + 1]; ++p)
-      for (int k = 0; k < 3; ++k) h[3 * i + k] = step(h[3 * i + k], e.ids[0][p] + k);
-    for (int k = 0; k < 3; ++k) c[3 * i + k] = -h[3 * i + k];
-    for (int k = 0; k < 2; ++k) query[2 * i + k] = 2 * h[3 * i + k];
+      for (int k = 0; k < 3; ++k) h[k] = step(h[k], e.ids[0][p] + k);
+    for (int k = 0; k < 3; ++k) c[k] = -h[k];
+    for (int k = 0; k < 2; ++k) query[k] = 2 * h[k];
+    done({&i, 1}, h, c, query);
   }
 }
 
@@ -56,9 +58,9 @@ void append(SessionStates& store, const SessionEvent& e, double now) {
   store.append({&e, 1}, now);
 }
 
-// As a service does it: the event is left to whoever is at work, else this thread advances it.
+// As the bindings do it: the event is left to whoever is at work, else this thread advances it.
 void add(SessionStates& store, const SessionEvent& e) {
-  if (!store.post(e, 0)) append(store, e, 0);
+  if (!store.post(e, 0) && !store.append_now(e, 0)) append(store, e, 0);
 }
 
 struct Held {
@@ -81,6 +83,7 @@ bool is_history(const Held& s, std::int64_t appended) {
 }
 
 bool read(const SessionStates& store, const std::string& user, Held& s, double now = 0) {
+  if (const auto found = store.read_now(user, now, s.h, s.c, s.query, &s.count, &s.last_time)) return *found;
   return store.read(user, now, s.h, s.c, s.query, &s.count, &s.last_time);
 }
 
@@ -132,6 +135,7 @@ void many_threads_keep_every_users_own_history(bool posts) {
   constexpr int kThreads = 8, kUsers = 30, kRounds = 400;
   SessionOptions o = options(20);  // fewer than the users of one thread
   o.posts = posts;
+  o.now = posts ? 3 : 0;
   SessionStates store(shape(), o, advance);
   std::atomic<int> wrong{0}, held{0};
   std::vector<std::thread> threads;
@@ -190,11 +194,12 @@ TEST(session_states_an_event_that_was_left_is_done_before_its_user_is_read) {
   std::atomic<bool> at_work{false}, go_on{false}, no_memory{false};
   SessionOptions o = options(8);
   o.posts = true;
-  SessionStates store(shape(), o, [&](const Events& e, const StateRows& from, float* h, float* c, float* query) {
+  o.now = 4;
+  SessionStates store(shape(), o, [&](const Events& e, const StateRows& from, const RowsDone& done) {
     if (no_memory) throw std::bad_alloc();
     at_work = true;
     while (!go_on) std::this_thread::yield();
-    advance(e, from, h, c, query);
+    advance(e, from, done);
   });
   CHECK(!store.post(event("left", 1), 0));  // nobody is at work
   const auto leave_one = [&](std::int32_t item) {
@@ -229,9 +234,25 @@ TEST(session_states_an_event_that_was_left_is_done_before_its_user_is_read) {
   CHECK(store.forget({"left"}) == 1);
   CHECK(!read(store, "left", s));
 
+  // What would have to wait for another is not done "now".
+  at_work = go_on = false;
+  std::thread busy([&] { append(store, event("leader", 6), 0); });
+  while (!at_work) std::this_thread::yield();
+  CHECK(!store.append_now(event("other", 1), 0));
+  CHECK(store.read_now("leader", 0, s.h, s.c, s.query, &s.count, &s.last_time) == true);
+  CHECK(is_history(s, 5));
+  CHECK(store.post(event("left", 1), 0));
+  CHECK(!store.read_now("left", 0, s.h, s.c, s.query, &s.count, &s.last_time).has_value());
+  go_on = true;
+  busy.join();
+  CHECK(store.read_now("left", 0, s.h, s.c, s.query, &s.count, &s.last_time) == true);
+  CHECK(is_history(s, 1));
+  CHECK(store.append_now(event("left", 2), 0));
+  CHECK(store.forget({"left"}) == 1);
+
   // The queue is no larger than a batch.
   at_work = go_on = false;
-  std::thread leader([&] { append(store, event("leader", 6), 0); });
+  std::thread leader([&] { append(store, event("leader", 7), 0); });
   while (!at_work) std::this_thread::yield();
   for (std::int32_t i = 1; i <= 8; ++i) CHECK(store.post(event("left", i), 0));
   CHECK(!store.post(event("left", 9), 0));

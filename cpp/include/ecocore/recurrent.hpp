@@ -15,7 +15,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -71,6 +73,11 @@ struct StateRows {
   const float* const* c = nullptr;  // LSTM only
 };
 
+// Told what became of some rows: h and c (LSTM only), each [rows, layers, hidden], and the query [rows, query_size]
+// where there is one. Called from several threads; what is pointed at is gone after the call.
+using RowsDone =
+    std::function<void(std::span<const std::int64_t> rows, const float* h, const float* c, const float* query)>;
+
 class RecurrentNet {
  public:
   // Copies what it needs.
@@ -87,13 +94,14 @@ class RecurrentNet {
   bool query_is_state() const;
   bool projected() const;             // whether the first table was multiplied ahead
   std::int64_t table_memory() const;  // bytes of what is looked up by ids
+  std::int64_t operations() const;    // multiplications and additions of one event, without the query
 
   // Advances h and c, each [rows, layers, hidden] (c null but for LSTM), over the rows' events. Rows without events are
   // left as they are. Throws InvalidArgument for an id out of range, before anything is written.
   void advance(const Events& events, float* h, float* c, int threads, const Poll& poll = {}) const;
 
-  // The same, from states that lie elsewhere.
-  void advance(const Events& events, const StateRows& from, float* h, float* c, int threads) const;
+  // The same, from states that lie elsewhere, to `done`, which gets no query. Once it was called nothing fails.
+  void advance(const Events& events, const StateRows& from, int threads, const RowsDone& done) const;
 
   // query [rows, query_size] of h [rows, layers, hidden].
   void query(std::int64_t rows, const float* h, float* query, int threads) const;

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,6 +41,7 @@ struct SessionOptions {
   std::int64_t max_batch = 0;  // events that are advanced together at most
   double max_delay = 0;        // seconds that a batch may wait for callers that were there a moment ago
   bool posts = false;          // whether post() may leave events: for a network that fails for want of memory only
+  std::int64_t now = 0;        // events that append_now() and read_now() advance at most
 };
 
 struct SessionEvent {
@@ -67,14 +69,18 @@ struct SessionDump {
 
 class SessionStates {
  public:
-  // Fills h, c (unless null) and the query (unless null) of each row with what its events make of the states in `from`.
-  using Advance = std::function<void(const Events& events, const StateRows& from, float* h, float* c, float* query)>;
+  // Tells `done` of every row once what its events make of the states in `from`. It may throw before the first time,
+  // not after.
+  using Advance = std::function<void(const Events& events, const StateRows& from, const RowsDone& done)>;
 
   SessionStates(SessionShape shape, SessionOptions options, Advance advance);
   ~SessionStates();
 
   // `now` is the clock that ttl is counted on, seconds.
   void append(std::span<const SessionEvent> events, double now);
+
+  // The same for one event, if nobody has to be waited for, not longer than options.now events take; else false.
+  bool append_now(const SessionEvent& event, double now);
 
   // Leaves the event to another caller who is advancing events just now. False, and nothing was done, where there is
   // none, or no room, or options.posts is not set: append() it. Every later call for this user finds it done. Should
@@ -84,6 +90,10 @@ class SessionStates {
   // Copies of the user's state; false for a user who is not held. Null pointers are left out.
   bool read(std::string_view user, double now, float* h, float* c, float* query, std::int64_t* count,
             double* last_time) const;
+
+  // The same, if nobody has to be waited for, as append_now().
+  std::optional<bool> read_now(std::string_view user, double now, float* h, float* c, float* query, std::int64_t* count,
+                               double* last_time) const;
 
   std::int64_t forget(const std::vector<std::string>& users);  // how many were held
   SessionDump dump() const;
