@@ -98,12 +98,6 @@ inline void finish(Lstm, const F32* a, const float*, const float*, float* h, flo
   (sigmoid(a[1]) * hyperbolic_tangent(cell)).store(h);
 }
 
-// A tile's share of what is ahead: whole rows, since memory gives those sooner than as many pieces.
-inline void ask(const Ahead& a, std::int64_t tile, std::int64_t tiles) {
-  for (std::int64_t r = a.count * tile / tiles; r < a.count * (tile + 1) / tiles; ++r)
-    for (std::int64_t i = 0; i < a.bytes; i += 64) __builtin_prefetch(a.rows[r] + i, 0, 2);
-}
-
 template <class Cell, int kBlocks, int kRows>
 void step_tile(const GatePanels& p, std::int64_t block, const float* bias, const float* const* input,
                const float* const* h_in, float* const* h_out, float* const* c) {
@@ -176,7 +170,7 @@ void step(const GatePanels& p, const float* bias, std::int64_t rows, const float
           const float* const* h_in, float* const* h_out, float* const* c, const Ahead* ahead) {
   const std::int64_t high = (rows + tile_rows<Cell>() - 1) / tile_rows<Cell>();
   for_tiles<Cell>(p.blocks, rows, [&]<int kBlocks, int kRows>(std::int64_t b, std::int64_t r) {
-    for (int i = 0; ahead && i < kAheads; ++i) ask(ahead[i], b * high + r / tile_rows<Cell>(), p.blocks * high);
+    for (int i = 0; ahead && i < kAheads; ++i) ahead[i].ask(b * high + r / tile_rows<Cell>(), p.blocks * high);
     step_tile<Cell, kBlocks, kRows>(p, b, bias, input + r, h_in + r, h_out + r, c ? c + r : nullptr);
   });
 }

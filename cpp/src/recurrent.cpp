@@ -23,10 +23,18 @@ std::int64_t block_rows(std::int64_t rows, int threads) {
   return threads > 1 && rows < 16 * threads * kBlockRows ? kBlockRows / 2 : kBlockRows;
 }
 
-void ask(const Ahead& a) {
-  for (std::int64_t r = 0; r < a.count; ++r)
-    for (std::int64_t i = 0; i < a.bytes; i += 64) __builtin_prefetch(a.rows[r] + i, 0, 2);
-}
+// What one call of advance() is about. Rows are worked on in an order of falling length. Their states are read and
+// written in h and c or, where these are null, read from `from` and written to the scratch's out_h and out_c.
+struct Task {
+  const Events& events;
+  const std::vector<std::int64_t>& order;
+  float *h, *c;
+  StateRows from;
+};
+
+struct Range {  // of `order`
+  std::int64_t begin, end;
+};
 
 struct Layer {
   Panels input, recurrent;
@@ -124,36 +132,33 @@ struct RecurrentNet::Impl {
       }
   }
 
-  // What look_up will read of the first table at `t` for the first rows of order[begin, end). (The other tables are
-  // small and stay in cache.) Rows of a table lie anywhere in memory, and waiting for each would take longer than a
-  // step.
-  Ahead items_ahead(const Events& events, const std::vector<std::int64_t>& order, std::int64_t begin, std::int64_t end,
-                    std::int64_t t, std::vector<const char*>& room) const {
+  // What look_up will read of the first table at `t`. (The other tables are small and stay in cache.) Rows of a table
+  // lie anywhere in memory, and waiting for each would take longer than a step.
+  Ahead items_ahead(const Task& task, Range rows, std::int64_t t, std::vector<const char*>& room) const {
+    const Events& events = task.events;
     room.clear();
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t row = order[static_cast<std::size_t>(i)], event = events.indptr[row] + t;
+    for (std::int64_t i = rows.begin; i < rows.end; ++i) {
+      const std::int64_t row = task.order[static_cast<std::size_t>(i)], event = events.indptr[row] + t;
       if (event >= events.indptr[row + 1]) break;
       room.push_back(tables[0].rows.locate(events.ids[0][event]));
     }
     return {room.data(), static_cast<std::int64_t>(room.size()), tables[0].rows.row_bytes()};
   }
 
-  // The states that a block begins with.
-  Ahead states_ahead(const float* const* from, const std::vector<std::int64_t>& order, std::int64_t begin,
-                     std::int64_t end, std::vector<const char*>& room) const {
+  // The states that a block begins with, where they lie anywhere.
+  Ahead states_ahead(const float* const* from, const Task& task, Range rows, std::vector<const char*>& room) const {
     room.clear();
-    for (std::int64_t i = begin; from && i < end; ++i)
-      if (const float* p = from[order[static_cast<std::size_t>(i)]]) room.push_back(reinterpret_cast<const char*>(p));
+    for (std::int64_t i = rows.begin; from && i < rows.end; ++i)
+      if (const float* p = from[task.order[static_cast<std::size_t>(i)]])
+        room.push_back(reinterpret_cast<const char*>(p));
     const auto bytes = static_cast<std::int64_t>(layers.size() * sizeof(float)) * hidden;
     return {room.data(), static_cast<std::int64_t>(room.size()), bytes};
   }
 
   // All that a block reads from far away at its start.
-  std::array<Ahead, kAheads> block_ahead(const Events& events, const std::vector<std::int64_t>& order,
-                                         std::int64_t begin, std::int64_t end, const StateRows& from,
-                                         Scratch& s) const {
-    return {items_ahead(events, order, begin, end, 0, s.ahead[0]), states_ahead(from.h, order, begin, end, s.ahead[1]),
-            states_ahead(cell == Cell::kLstm ? from.c : nullptr, order, begin, end, s.ahead[2])};
+  std::array<Ahead, kAheads> block_ahead(const Task& task, Range rows, Scratch& s) const {
+    return {items_ahead(task, rows, 0, s.ahead[0]), states_ahead(task.from.h, task, rows, s.ahead[1]),
+            states_ahead(task.from.c, task, rows, s.ahead[2])};
   }
 
   static void copy_or_zero(const float* from, std::int64_t n, float* to) {
@@ -163,23 +168,17 @@ struct RecurrentNet::Impl {
       std::fill_n(to, n, 0.0f);
   }
 
-  // Advances rows order[begin, end); lengths fall along `order`. Their states are read and written in h and c or, if
-  // these are null, read from `from` and written to the scratch's out_h and out_c. order[then, then_end) is what this
-  // thread does next.
-  void advance_block(const Events& events, const std::vector<std::int64_t>& order, std::int64_t begin, std::int64_t end,
-                     std::int64_t then, std::int64_t then_end, const StateRows& from, float* h, float* c,
-                     Scratch& s) const {
+  // Advances the block `rows`. `then` is what this thread does next.
+  void advance_block(const Task& task, Range rows, Range then, Scratch& s) const {
     const auto at = [](std::int64_t i) { return static_cast<std::size_t>(i); };
-    const std::int64_t n = end - begin, depth = static_cast<std::int64_t>(layers.size());
+    const auto& [events, order, h, c, from] = task;
+    const std::int64_t n = rows.end - rows.begin, depth = static_cast<std::int64_t>(layers.size());
     const bool has_c = cell == Cell::kLstm;
     for (std::int64_t i = 0; i < n; ++i) {
-      const std::int64_t row = order[at(begin + i)];
+      const std::int64_t row = order[at(rows.begin + i)];
       s.row[at(i)] = row;
       s.begin[at(i)] = events.indptr[row];
       s.length[at(i)] = events.indptr[row + 1] - events.indptr[row];
-    }
-    for (std::int64_t i = 0; i < n; ++i) {
-      const std::int64_t row = s.row[at(i)];
       const float* old_h = h ? h + row * depth * hidden : from.h[row];
       const float* old_c = c ? c + row * depth * hidden : from.c ? from.c[row] : nullptr;
       for (std::int64_t l = 0; l < depth; ++l) {
@@ -201,8 +200,8 @@ struct RecurrentNet::Impl {
       }
       if (active == 0) return;
       look_up(events, active, t, s);
-      std::array<Ahead, kAheads> ahead{items_ahead(events, order, begin, begin + active, t + 1, s.ahead[0])};
-      if (ahead[0].count == 0) ahead = block_ahead(events, order, then, then_end, from, s);
+      std::array<Ahead, kAheads> ahead{items_ahead(task, {rows.begin, rows.begin + active}, t + 1, s.ahead[0])};
+      if (ahead[0].count == 0) ahead = block_ahead(task, then, s);
       for (std::int64_t l = 0; l < depth; ++l) {
         const Layer& layer = layers[at(l)];
         for (std::int64_t i = 0; i < active; ++i) {
@@ -392,32 +391,37 @@ void RecurrentNet::Impl::advance(const Events& events, float* h, float* c, const
   // A block's cost is its rows' events; blocks are handed out from the longest, so that the last to finish is short. A
   // thread takes the next block before it has done with one, to ask for what that needs.
   threads = num_threads(threads);  // asked once: it may change before parallel_for asks again
-  const std::int64_t rows = events.rows, size = std::min(block_rows(rows, threads), std::max<std::int64_t>(rows, 1));
+  const std::int64_t size = std::clamp<std::int64_t>(events.rows, 1, block_rows(events.rows, threads));
   std::vector<std::unique_ptr<Scratch>> scratch;
-  for (std::int64_t i = 0; i < threads && i * size < rows; ++i) {
+  for (std::int64_t i = 0; i < threads && i * size < events.rows; ++i) {
     scratch.push_back(std::make_unique<Scratch>(*this, size));
     if (h) continue;
     scratch.back()->out_h.resize(static_cast<std::size_t>(size * hidden) * layers.size());
     if (cell == Cell::kLstm) scratch.back()->out_c.resize(scratch.back()->out_h.size());
   }
+  const Task task{events, order, h, c, from};
   std::atomic<std::int64_t> next{0};
-  const auto take = [&] { return std::min(next.fetch_add(size), rows); };
+  const auto take = [&] {
+    const std::int64_t begin = std::min(next.fetch_add(size), events.rows);
+    return Range{begin, std::min(begin + size, events.rows)};
+  };
   const auto work = [&](std::int64_t i, std::int64_t, int slot) {
     Scratch& s = *scratch[static_cast<std::size_t>(i)];
-    std::int64_t begin = take();
-    for (const Ahead& a : block_ahead(events, order, begin, std::min(begin + size, rows), from, s)) ask(a);
-    while (begin < rows) {
-      const std::int64_t end = std::min(begin + size, rows), then = take();
-      advance_block(events, order, begin, end, then, std::min(then + size, rows), from, h, c, s);
+    Range rows = take();
+    for (const Ahead& a : block_ahead(task, rows, s)) a.ask(0, 1);
+    while (rows.begin < events.rows) {
+      const Range then = take();
+      advance_block(task, rows, then, s);
       try {
         if (done)
-          done({order.data() + begin, static_cast<std::size_t>(end - begin)}, s.out_h.data(), s.out_c.data(), nullptr);
+          done({order.data() + rows.begin, static_cast<std::size_t>(rows.end - rows.begin)}, s.out_h.data(),
+               s.out_c.data(), nullptr);
         if (poll && slot == 0) poll();
       } catch (...) {
-        next = rows;
+        next = events.rows;
         throw;
       }
-      begin = then;
+      rows = then;
     }
   };
   parallel_for(0, static_cast<std::int64_t>(scratch.size()), 1, threads, work);

@@ -16,7 +16,6 @@
 namespace ecocore {
 namespace {
 
-constexpr std::int64_t kManyUsers = 256;        // fewer are copied sooner than another thread wakes
 constexpr std::int64_t kFar = 16, kNear = 8;    // how many users ahead memory is asked for, where that takes two steps
 constexpr std::int64_t kKeptScratch = 1 << 16;  // events; the memory of a larger batch is given back
 constexpr std::int64_t kNoState = -1;           // the count of a user whose first events are being advanced
