@@ -50,10 +50,10 @@ class SessionStore:
     event of ``history``. The memory is asked for as users come.
 
     Any number of threads may share a store. A lone caller goes straight through; callers that meet are advanced as one
-    batch. Where several threads append to a store of the native engine, an event may be left for the next of them (up to
-    128 events lie there): whatever asks for its user advances it first, so that nobody sees a state without it. A
-    user's events are applied in the order in which the calls came, and the bits are those of ``model.encode`` of the
-    whole history. A call that raises has changed nothing. In a forked child use a new store.
+    batch. Where several threads append to a store of the native engine, an event may be left for the next of them, up
+    to 128 at a time: whatever asks for its user advances it first, so that nobody sees a state without it. A user's
+    events are applied in the order in which the calls came, and the bits are those of ``model.encode`` of the whole
+    history. A call that raises has changed nothing. In a forked child use a new store.
 
     Args:
         model: whose states these are. States of another model are refused (``restore``) or made anew (``replay``).
