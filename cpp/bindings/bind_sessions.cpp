@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <memory>
 #include <numeric>
@@ -66,21 +65,11 @@ py::object user_of(const std::string& key) {
   return py::int_(user);
 }
 
-// A network in native code, or any Python callable with the same contract: it gets (indptr, list of ids, h, c) as
-// arrays it may keep, and returns the new (h, c or None, query).
-SessionStates::Advance native(const RecurrentNet& net, bool has_query) {
-  return [&net, has_query](const Events& events, const StateRows& from, const RowsDone& done) {
-    const int threads = events.rows < 256 ? 1 : 0;  // waking the pool costs more than a small batch
-    if (!has_query) return net.advance(events, from, threads, done);
-    std::vector<float> query(static_cast<std::size_t>(events.rows * net.query_size()));
-    std::atomic<std::int64_t> used{0};
-    net.advance(events, from, threads,
-                [&](std::span<const std::int64_t> rows, const float* h, const float* c, const float*) {
-                  const auto n = static_cast<std::int64_t>(rows.size());
-                  float* q = query.data() + used.fetch_add(n) * net.query_size();
-                  net.query(n, h, q, 1);
-                  done(rows, h, c, q);
-                });
+// A network in native code, whose query is a function of the state; or any Python callable: it gets (indptr, list of
+// ids, h, c) as arrays it may keep, and returns the new (h, c or None, query).
+SessionStates::Advance native(const RecurrentNet& net) {
+  return [&net](const Events& events, const StateRows& from, const RowsDone& done) {
+    net.advance(events, from, events.rows < 256 ? 1 : 0, done);  // waking the pool costs more than a small batch
   };
 }
 
@@ -166,9 +155,12 @@ void bind_sessions(py::module_& m) {
              const auto& net = advance.cast<const RecurrentNet&>();
              shape.items = static_cast<std::int32_t>(net.table_size(0));
              if (has_types) shape.types = static_cast<std::int32_t>(net.table_size(1));
+             require(query == 0, "query: expected 0 for a native network, whose query is a function of the state");
+             require(!has_gaps || net.table_size(net.tables() - 1) >= std::ssize(shape.gap_edges) + 2,
+                     "gap_edges: expected at most as many as the network has buckets, less two");
              options.posts = true;
-             if (net.operations() <= kFewOperations) options.now = 8;
-             return std::make_unique<SessionStates>(std::move(shape), options, native(net, query > 0));
+             if (net.operations() <= kFewOperations) options.try_most = 4;
+             return std::make_unique<SessionStates>(std::move(shape), options, native(net));
            }),
            py::keep_alive<1, 2>(), "advance"_a, py::kw_only(), "state"_a, "has_cell"_a, "query"_a, "has_types"_a,
            "has_gaps"_a, "gap_edges"_a, "capacity"_a, "ttl"_a, "history"_a, "max_batch"_a, "max_delay"_a)
@@ -177,7 +169,7 @@ void bind_sessions(py::module_& m) {
           [](SessionStates& s, py::handle user, std::int32_t item, std::int32_t type, double time, double now) {
             const std::string key = key_of(user);
             const SessionEvent event{key, item, type, time};
-            if (s.post(event, now) || s.append_now(event, now)) return;  // sooner done than the GIL is given away
+            if (s.post(event, now) || s.try_append(event, now)) return;  // sooner done than the GIL is given away
             ReleaseGil release;
             s.append({&event, 1}, now);
           },
@@ -203,7 +195,7 @@ void bind_sessions(py::module_& m) {
             std::int64_t count = 0;
             double last_time = 0;
             float *hp = h.mutable_data(), *cp = c.mutable_data(), *qp = query.mutable_data();
-            std::optional<bool> found = s.read_now(key, now, hp, cp, qp, &count, &last_time);
+            std::optional<bool> found = s.try_read(key, now, hp, cp, qp, &count, &last_time);
             if (!found) {
               ReleaseGil release;
               found = s.read(key, now, hp, cp, qp, &count, &last_time);

@@ -24,7 +24,7 @@ void acquire_or_sleep(Acquire acquire) {
 }
 
 // Multiplications and additions that one core does within about 5 us. Giving the GIL to another thread and taking it
-// back takes as long, so that calls of no more keep it.
+// back takes as long, so that a few times as many are done without.
 constexpr std::int64_t kFewOperations = 300'000;
 
 // In place of pybind11's gil_scoped_release.

@@ -170,7 +170,9 @@ void step(const GatePanels& p, const float* bias, std::int64_t rows, const float
           const float* const* h_in, float* const* h_out, float* const* c, const Ahead* ahead) {
   const std::int64_t high = (rows + tile_rows<Cell>() - 1) / tile_rows<Cell>();
   for_tiles<Cell>(p.blocks, rows, [&]<int kBlocks, int kRows>(std::int64_t b, std::int64_t r) {
-    for (int i = 0; ahead && i < kAheads; ++i) ahead[i].ask(b * high + r / tile_rows<Cell>(), p.blocks * high);
+    for (int i = 0; ahead && i < kAheads; ++i)
+      for (std::int64_t block = b; block < b + kBlocks; ++block)
+        ahead[i].ask(block * high + r / tile_rows<Cell>(), p.blocks * high);
     step_tile<Cell, kBlocks, kRows>(p, b, bias, input + r, h_in + r, h_out + r, c ? c + r : nullptr);
   });
 }

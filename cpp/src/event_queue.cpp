@@ -11,8 +11,8 @@ namespace {
 
 enum : int { kWaiting, kLeading, kDone };
 
-constexpr double kMoment = 0.02;     // seconds: a few turns of threads that run Python, 5 ms each
-constexpr std::int64_t kLeft = 128;  // events that may lie in the queue while nobody leads
+constexpr double kMoment = 0.02;           // seconds: a few turns of threads that run Python, 5 ms each
+constexpr std::int64_t kMostPosted = 128;  // events that may lie in the queue; fewer make batches too small to share
 
 }  // namespace
 
@@ -63,38 +63,57 @@ struct Waiter {
   }
 };
 
-EventQueue::EventQueue(std::int64_t room, double max_delay, Process process)
+EventQueue::EventQueue(std::int64_t room, double max_delay, double max_apart, Process process)
     : room_(room),
       max_delay_(max_delay),
+      max_apart_(max_apart),
       process_(std::move(process)),
       poster_changed_(-std::numeric_limits<double>::infinity()) {}
 
 void EventQueue::run(Call& call) {
   call.waiter = &Waiter::of_this_thread();
   call.waiter->state.store(kWaiting, std::memory_order_relaxed);
-  if (enter(call, std::numeric_limits<std::int64_t>::max()) || call.waiter->wait() == kLeading) lead(call);
+  bool leads = false;
+  {
+    std::lock_guard lock(turn_);
+    queue_.push_back({&call, {}, {}, 0, call.now});
+    queued_events_ += queue_.back().size();
+    if (!leading_)
+      leading_ = leads = true;
+    else if (gathering_)
+      arrived_.notify_one();
+  }
+  if (leads || call.waiter->wait() == kLeading) lead(call, true);
   if (call.error) std::rethrow_exception(call.error);
 }
 
-bool EventQueue::run_now(Call& call, std::int64_t most) {
-  if (!enter(call, most)) return false;
-  lead(call);
+bool EventQueue::try_run(Call& call, std::int64_t most) {
+  {
+    std::lock_guard lock(turn_);
+    const Entry entry{&call, {}, {}, 0, call.now};
+    if (leading_ || queued_events_ + entry.size() > most) return false;
+    queue_.push_back(entry);
+    queued_events_ += entry.size();
+    leading_ = true;
+  }
+  lead(call, false);
   if (call.error) std::rethrow_exception(call.error);
   return true;
 }
 
 bool EventQueue::post(std::string_view user, std::uint32_t hash, const SessionEvent& event, double now) {
   std::lock_guard lock(turn_);
-  const bool crowded = is_crowded(now);
-  if (queued_events_ >= (leading_ ? room_ : crowded ? std::min(room_, kLeft) : 0)) return false;
+  if (const bool others = meets_others(now); !leading_ && !others) return false;
+  if (queued_events_ >= std::min(room_, kMostPosted)) return false;
   queue_.push_back({nullptr, event, std::string(user), hash, now});
   ++queued_events_;
   posted_.fetch_add(1, std::memory_order_relaxed);
+  if (gathering_) arrived_.notify_one();
   return true;
 }
 
-// Whether more than one thread is at it.
-bool EventQueue::is_crowded(double now) {
+// Whether more than one thread posts; remembers this one.
+bool EventQueue::meets_others(double now) {
   thread_local char here;
   if (last_poster_ != &here) {
     if (last_poster_) poster_changed_ = now;
@@ -111,69 +130,82 @@ bool EventQueue::awaits(std::uint32_t hash) const {
   return std::any_of(queue_.begin(), queue_.end(), is_of_user);
 }
 
-// Whether the caller must lead: at once, since nobody does and at most so many events are to be done. Else it is in the
-// queue if it can wait.
-bool EventQueue::enter(Call& call, std::int64_t most) {
-  std::lock_guard lock(turn_);
-  const Entry entry{&call, {}, {}, 0, call.now};
-  if (!call.waiter && (leading_ || queued_events_ + entry.size() > most)) return false;
-  queue_.push_back(entry);
-  queued_events_ += entry.size();
-  if (leading_) {
-    if (gathering_) arrived_.notify_one();
-    return false;
-  }
-  return leading_ = true;
-}
-
-void EventQueue::lead(Call& call) {
-  do {
+// Until the call is done: events that were posted before come first. Who may not wait does no more than that.
+void EventQueue::lead(Call& mine, bool may_wait) {
+  while (!mine.done) {
     try {
-      take();
+      std::unique_lock lock(turn_);
+      if (may_wait) gather(lock);
+      take(may_wait ? nullptr : &mine);
     } catch (const std::bad_alloc&) {
-      return give_up(call, std::current_exception());
+      return give_up(mine, std::current_exception());
     }
-    do_taken(call);
-  } while (!call.done);  // events that were left before may have come first
+    std::exception_ptr stuck;
+    finish(do_taken(stuck), mine);
+    if (stuck && !mine.done) return give_up(mine, stuck);
+  }
+  hand_over();
 }
 
-// The next batch: the first of the queue and those behind it that fit.
-void EventQueue::take() {
-  std::unique_lock lock(turn_);
-  if (max_delay_ > 0 && last_batch_ > 1 && !queue_.front().is_alone()) {
-    gathering_ = true;
-    arrived_.wait_for(lock, std::chrono::duration<double>(max_delay_),
-                      [&] { return queued_events_ >= std::min(last_batch_, room_); });
-    gathering_ = false;
-  }
+// Waits for those who were there a moment ago.
+void EventQueue::gather(std::unique_lock<std::mutex>& lock) {
+  if (max_delay_ == 0 || last_batch_ < 2 || queue_.front().is_alone()) return;
+  gathering_ = true;
+  arrived_.wait_for(lock, std::chrono::duration<double>(max_delay_),
+                    [&] { return queued_events_ >= std::min(last_batch_, room_); });
+  gathering_ = false;
+}
+
+// The next batch: the first of the queue and those behind it that fit, up to `last`.
+void EventQueue::take(const Call* last) {
   batch_.clear();
   batch_.reserve(queue_.size());
+  const Entry& first = queue_.front();
   std::int64_t events = 0;
   for (const Entry& e : queue_) {
-    if (!batch_.empty() && (e.is_alone() || batch_[0]->is_alone() || events + e.size() > room_)) break;
+    if (&e != &first &&
+        (e.is_alone() || first.is_alone() || events + e.size() > room_ || std::abs(e.now - first.now) > max_apart_))
+      break;
     events += e.size();
     batch_.push_back(&e);
+    if (last && e.call == last) break;
   }
   queued_events_ -= events;
-  if (!batch_[0]->is_alone()) last_batch_ = events;
+  if (!first.is_alone()) last_batch_ = events;
 }
 
-// Does what was taken. One caller's trouble is not the others': where a batch fails, each of it is tried by itself, up
-// to an event that was left, which has no caller who could be told: it stays, with all behind it, and the leading call
-// fails in its stead.
-void EventQueue::do_taken(Call& mine) {
-  std::size_t done = 0;
-  std::exception_ptr error = attempt(batch_), stuck;
-  if (!error) done = batch_.size();
-  for (const bool single = batch_.size() == 1; done < batch_.size(); ++done) {
-    if (!single) error = attempt({&batch_[done], 1});
-    Call* call = batch_[done]->call;
+// Returns how many are done. One caller's trouble is not the others': where a batch fails, each of it is tried by
+// itself, up to a posted event, which has no caller who could be told: it stays, with all behind it, and the leader's
+// call fails in its stead.
+std::size_t EventQueue::do_taken(std::exception_ptr& stuck) {
+  std::exception_ptr error = attempt(batch_);
+  if (!error) return batch_.size();
+  for (std::size_t i = 0; i < batch_.size(); ++i) {
+    if (batch_.size() > 1) error = attempt({&batch_[i], 1});
+    Call* call = batch_[i]->call;
     if (error && !call) {
       stuck = error;
-      break;
+      return i;
     }
     if (error) call->error = error;
   }
+  return batch_.size();
+}
+
+std::exception_ptr EventQueue::attempt(std::span<const Entry* const> entries) const {
+  try {
+    if (entries[0]->is_alone())
+      entries[0]->call->alone();
+    else
+      process_(entries);
+    return nullptr;
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
+// Takes what is done out of the queue and wakes whose it was.
+void EventQueue::finish(std::size_t done, const Call& mine) {
   Waiter* finished = nullptr;
   {
     std::lock_guard lock(turn_);
@@ -189,26 +221,10 @@ void EventQueue::do_taken(Call& mine) {
       }
     }
   }
-  if (stuck && !mine.done)
-    give_up(mine, stuck);
-  else if (mine.done)
-    leave();
   while (finished) {  // whose calls, and waiters, are others' as soon as they wake
     Waiter* w = finished;
     finished = w->also;
     w->wake(kDone);
-  }
-}
-
-std::exception_ptr EventQueue::attempt(std::span<const Entry* const> entries) const {
-  try {
-    if (entries[0]->is_alone())
-      entries[0]->call->alone();
-    else
-      process_(entries);
-    return nullptr;
-  } catch (...) {
-    return std::current_exception();
   }
 }
 
@@ -222,10 +238,11 @@ void EventQueue::give_up(Call& mine, std::exception_ptr error) {
   }
   mine.error = error;
   mine.done = true;
-  leave();
+  hand_over();
 }
 
-void EventQueue::leave() {
+// The first call that waits leads next. Posted events wait for somebody to come.
+void EventQueue::hand_over() {
   Waiter* next = nullptr;
   {
     std::lock_guard lock(turn_);

@@ -1,8 +1,8 @@
 // Calls on their way into the store, and whose turn it is to advance events.
 //
 // One caller leads at a time. Who comes while another leads either waits in the queue, and the first of those that wait
-// leads next, or leaves an event there (post) and goes: whoever leads next takes it along. Where several threads call,
-// events are left also while nobody leads, up to a small batch: threads that run Python hand one lock to each other,
+// leads next, or posts a single event there and goes: whoever leads next takes it along. Where several threads call,
+// events are posted also while nobody leads, up to a small batch: threads that run Python hand one lock to each other,
 // and doing so for every event takes longer than the event. The queue keeps its order.
 #pragma once
 
@@ -30,7 +30,7 @@ class EventQueue {
   // too, that all be done that came before.
   struct Call {
     std::span<const SessionEvent> events;
-    double now = 0;
+    double now = 0;  // the caller's clock, seconds
     std::function<void()> alone;
 
    private:
@@ -40,10 +40,10 @@ class EventQueue {
     bool done = false;
   };
 
-  // One place in the queue: a call that waits, or an event that was left.
+  // One place in the queue: a call, or an event that was posted.
   struct Entry {
     Call* call = nullptr;
-    SessionEvent event;  // of an event that was left, whose user is `key`
+    SessionEvent event;  // posted; its user is `key`
     std::string key;
     std::uint32_t hash = 0;
     double now = 0;
@@ -55,38 +55,39 @@ class EventQueue {
   // Advances all events of some entries, or throws and has changed nothing.
   using Process = std::function<void(std::span<const Entry* const>)>;
 
-  // `room`: events that are advanced together, unless one call has more, and that may lie in the queue. `max_delay`:
-  // seconds that a leader waits for callers that were there a moment ago.
-  EventQueue(std::int64_t room, double max_delay, Process process);
+  // `room`: events that are advanced together, unless one call has more. `max_delay`: seconds that a leader waits for
+  // callers that were there a moment ago. `max_apart`: seconds between the clocks of what is advanced together.
+  EventQueue(std::int64_t room, double max_delay, double max_apart, Process process);
 
   // Returns when the call is done; throws what went wrong with it.
   void run(Call& call);
 
-  // The same where nobody leads and no more than `most` events are to be done, so that nothing is waited for; else
-  // false.
-  bool run_now(Call& call, std::int64_t most);
+  // The same where nobody leads and no more than `most` events are to be done with it: nothing is waited for. Else
+  // false, and nothing was done.
+  bool try_run(Call& call, std::int64_t most);
 
-  // Leaves an event and returns true where another caller is leading, or another thread has called a moment ago, and
-  // there is room; else false, and nothing was done. Should the event fail later for want of memory, it stays in the
-  // queue and the leading call fails.
+  // Takes an event and returns true where another caller leads, or another thread posted a moment ago, and there is
+  // room; else false, and nothing was done. Should the event fail later, which it may for want of memory only, it
+  // stays in the queue and the leader's call fails.
   bool post(std::string_view user, std::uint32_t hash, const SessionEvent& event, double now);
 
-  // Whether an event of this user was left and is not done yet. (Or of one with the same hash.)
+  // Whether a posted event of this user is not done yet. (Or of one with the same hash.)
   bool awaits(std::uint32_t hash) const;
   bool awaits_any() const { return posted_.load(std::memory_order_acquire) > 0; }
 
  private:
-  bool is_crowded(double now);
-  bool enter(Call& call, std::int64_t most);
-  void lead(Call& call);
-  void take();
-  void do_taken(Call& mine);
+  bool meets_others(double now);
+  void gather(std::unique_lock<std::mutex>& lock);
+  void take(const Call* last);
+  void lead(Call& mine, bool may_wait);
+  std::size_t do_taken(std::exception_ptr& stuck);
   std::exception_ptr attempt(std::span<const Entry* const> entries) const;
+  void finish(std::size_t done, const Call& mine);
   void give_up(Call& mine, std::exception_ptr error);
-  void leave();
+  void hand_over();
 
   const std::int64_t room_;
-  const double max_delay_;
+  const double max_delay_, max_apart_;
   const Process process_;
 
   mutable std::mutex turn_;  // guards all up to posted_
@@ -96,7 +97,7 @@ class EventQueue {
   std::int64_t last_batch_ = 1, queued_events_ = 0;
   const void* last_poster_ = nullptr;    // a thread
   double poster_changed_;                // when it was another
-  std::atomic<std::int64_t> posted_{0};  // events that were left and are not done yet
+  std::atomic<std::int64_t> posted_{0};  // events that were posted and are not done yet
 
   // The leader's: what it is doing, the first of the queue, where they stay until they are done.
   std::vector<const Entry*> batch_;

@@ -16,10 +16,12 @@ template <class T>
 class LazyArray {
  public:
   LazyArray() = default;
-  LazyArray(std::int64_t rows, std::int64_t columns)
-      : bytes_(static_cast<std::size_t>(rows * columns) * sizeof(T)), columns_(columns) {
+  LazyArray(std::int64_t rows, std::int64_t columns) : columns_(columns) {
+    if (__builtin_mul_overflow(static_cast<std::size_t>(rows), static_cast<std::size_t>(columns), &bytes_) ||
+        __builtin_mul_overflow(bytes_, sizeof(T), &bytes_))
+      throw std::bad_alloc();
     if (bytes_ == 0) return;
-    void* p = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* p = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) throw std::bad_alloc();
     if (bytes_ >= kLargePage) madvise(p, bytes_, MADV_HUGEPAGE);  // no more than a wish
     data_ = static_cast<T*>(p);

@@ -19,16 +19,17 @@ namespace {
 constexpr std::int64_t kFar = 16, kNear = 8;    // how many users ahead memory is asked for, where that takes two steps
 constexpr std::int64_t kKeptScratch = 1 << 16;  // events; the memory of a larger batch is given back
 constexpr std::int64_t kNoState = -1;           // the count of a user whose first events are being advanced
+constexpr double kOneTime = 0.02;               // seconds; where users expire, later events see another clock
 constexpr double kUnknownTime = std::numeric_limits<double>::quiet_NaN();
 
 std::size_t at(std::int64_t i) {
   return static_cast<std::size_t>(i);
 }
 
-void require_row(std::int32_t row, std::int32_t rows, const char* what) {
+void check_row(std::int32_t row, std::int32_t rows, const char* what) {
   if (row < 0 || (rows > 0 && row >= rows))
-    throw InvalidArgument(std::string(what) + ": expected rows from 0 to " + std::to_string(rows - 1) + "; got " +
-                          std::to_string(row));
+    throw InvalidArgument(std::string(what) + ": expected rows from 0" +
+                          (rows > 0 ? " to " + std::to_string(rows - 1) : "") + "; got " + std::to_string(row));
 }
 
 // What the leader works on. Kept from batch to batch for its memory.
@@ -46,7 +47,7 @@ struct Batch {
   std::vector<double> times, last_time;           // per event; per user, before the batch and then after
   std::vector<const float*> old_h, old_c;
   std::int64_t late = 0;
-  bool settled = false;  // every user has a slot
+  bool placed = false;  // every user has a slot
 
   std::int64_t users() const { return static_cast<std::int64_t>(slots.size()); }
 };
@@ -58,7 +59,7 @@ struct SessionStates::Impl {
   const SessionOptions options;
   const Advance advance;
 
-  // What is known of users. Written by the leader, with `data` held; read by the leader, and by others with `data`
+  // What is known of users. Changed by the leader, with `data` held; read by the leader, and by others with `data`
   // held.
   mutable std::mutex data;
   UserTable users;
@@ -81,7 +82,9 @@ struct SessionStates::Impl {
         items(o.capacity, o.history),
         types(o.capacity, shape.has_types ? o.history : 0),
         times(o.capacity, o.history),
-        queue(std::min(o.max_batch, o.capacity), o.max_delay, [this](auto entries) { apply(entries); }) {}
+        queue(std::min(o.max_batch, o.capacity), o.max_delay,
+              o.ttl > 0 ? kOneTime : std::numeric_limits<double>::infinity(),
+              [this](auto entries) { apply(entries); }) {}
 
   float* h_of(std::int32_t slot) { return states.row(slot); }
   const float* h_of(std::int32_t slot) const { return states.row(slot); }
@@ -96,15 +99,16 @@ struct SessionStates::Impl {
     queue.run(call);
   }
 
-  // Waits for all that was left in the queue.
-  void settle() const {
+  // Waits for all that was posted.
+  void drain() const {
     EventQueue::Call call;
     queue.run(call);
   }
 
   void check(const SessionEvent& e) const {
-    require_row(e.item, shape.items, "items");
-    if (shape.has_types) require_row(e.type, shape.types, "event_types");
+    check_key(e.user);
+    check_row(e.item, shape.items, "items");
+    if (shape.has_types) check_row(e.type, shape.types, "event_types");
   }
 
   bool is_expired(std::int32_t slot, double now) const {
@@ -118,8 +122,9 @@ struct SessionStates::Impl {
     collect(entries, b);
     if (b.events.empty()) return;
     group(b);
-    require(b.users() <= options.capacity, "users: expected at most capacity = " + std::to_string(options.capacity) +
-                                               " different users in one call; got " + std::to_string(b.users()));
+    if (b.users() > options.capacity)
+      throw InvalidArgument("users: expected at most capacity = " + std::to_string(options.capacity) +
+                            " different users in one call; got " + std::to_string(b.users()));
     prepare(b);
     Events e{b.users(), b.indptr.data(), {}};
     for (const auto& ids : b.ids) e.ids.push_back(ids.data());
@@ -214,7 +219,7 @@ struct SessionStates::Impl {
     b.old_h.resize(at(b.users()));
     b.old_c.resize(shape.has_cell ? at(b.users()) : 0);
     b.late = 0;
-    b.settled = false;
+    b.placed = false;
     for (std::int64_t u = 0; u < b.users(); ++u) {
       const std::int32_t slot = b.slots[at(u)];
       const bool held = slot >= 0 && !is_expired(slot, b.now);
@@ -245,7 +250,7 @@ struct SessionStates::Impl {
   // are the keys of new users.
   void store(Batch& b, std::span<const std::int64_t> rows, const float* h, const float* c, const float* q) {
     std::lock_guard lock(data);
-    if (!b.settled) settle_users(b);
+    if (!b.placed) place_users(b);
     for (std::size_t i = 0; i < rows.size(); ++i) {
       if (i + kNear < rows.size()) prefetch_ring(b.slots[at(rows[i + kNear])]);
       const std::int64_t u = rows[i];
@@ -262,7 +267,7 @@ struct SessionStates::Impl {
   }
 
   // Gives every user of the batch a slot and the latest place in the list of use.
-  void settle_users(Batch& b) {
+  void place_users(Batch& b) {
     // Who is held comes to the end of the list before anybody makes room: nobody's history is dropped for another of
     // the same batch while the state goes on.
     if (options.ttl > 0 || users.size() + static_cast<std::int64_t>(b.keys.size()) > users.capacity()) {
@@ -280,7 +285,7 @@ struct SessionStates::Impl {
         slot = add(std::move(*key++));
       users[slot].last_used = b.now;
     }
-    b.settled = true;
+    b.placed = true;
   }
 
   void count(const Batch& b) {
@@ -403,26 +408,27 @@ bool SessionStates::post(const SessionEvent& event, double now) {
   return impl_->queue.post(event.user, hash_of(event.user), event, now);
 }
 
-bool SessionStates::append_now(const SessionEvent& event, double now) {
+bool SessionStates::try_append(const SessionEvent& event, double now) {
   impl_->check(event);
   EventQueue::Call call;
   call.events = {&event, 1};
   call.now = now;
-  return impl_->queue.run_now(call, impl_->options.now);
+  return impl_->queue.try_run(call, impl_->options.try_most);
 }
 
 bool SessionStates::read(std::string_view user, double now, float* h, float* c, float* query, std::int64_t* count,
                          double* last_time) const {
   const std::uint32_t hash = hash_of(user);
-  if (impl_->queue.awaits(hash)) impl_->settle();
+  if (impl_->queue.awaits(hash)) impl_->drain();
   std::lock_guard lock(impl_->data);
   return impl_->copy(user, hash, now, h, c, query, count, last_time);
 }
 
-std::optional<bool> SessionStates::read_now(std::string_view user, double now, float* h, float* c, float* query,
+std::optional<bool> SessionStates::try_read(std::string_view user, double now, float* h, float* c, float* query,
                                             std::int64_t* count, double* last_time) const {
   const std::uint32_t hash = hash_of(user);
-  if (EventQueue::Call call; impl_->queue.awaits(hash) && !impl_->queue.run_now(call, impl_->options.now)) return {};
+  if (EventQueue::Call call; impl_->queue.awaits(hash) && !impl_->queue.try_run(call, impl_->options.try_most))
+    return {};
   std::unique_lock lock(impl_->data, std::try_to_lock);
   if (!lock) return {};
   return impl_->copy(user, hash, now, h, c, query, count, last_time);
@@ -489,7 +495,7 @@ void SessionStates::replace(const SessionDump& d) {
           "restore: expected finite states and histories that fit the store and the model; the snapshot is damaged or "
           "of another model");
   std::vector<UserKey> keys;
-  for (const std::string& user : d.users) keys.emplace_back(user, hash_of(user));
+  for (const std::string& user : d.users) check_key(user), keys.emplace_back(user, hash_of(user));
   impl_->alone([&] {
     Impl& m = *impl_;
     std::lock_guard lock(m.data);
@@ -516,7 +522,7 @@ void SessionStates::replace(const SessionDump& d) {
 }
 
 SessionCounters SessionStates::counters() const {
-  if (impl_->queue.awaits_any()) impl_->settle();
+  if (impl_->queue.awaits_any()) impl_->drain();
   std::lock_guard lock(impl_->data);
   SessionCounters out = impl_->counters;
   out.users = impl_->users.size();

@@ -14,9 +14,12 @@ std::uint32_t hash_of(std::string_view key) {
   return static_cast<std::uint32_t>(std::hash<std::string_view>{}(key));
 }
 
+void check_key(std::string_view text) {
+  if (text.empty() || text.size() > std::numeric_limits<std::uint32_t>::max())
+    throw InvalidArgument("user: expected a key of 1 to 4294967295 bytes; got " + std::to_string(text.size()));
+}
+
 UserKey::UserKey(std::string_view text, std::uint32_t hash) : hash_(hash) {
-  require(!text.empty() && text.size() <= std::numeric_limits<std::uint32_t>::max(),
-          "user: expected a key of 1 to 4294967295 bytes; got " + std::to_string(text.size()));
   const auto size = static_cast<std::uint32_t>(text.size());
   char* to = near_;
   if (size > kNear) to = far_ = new char[size];

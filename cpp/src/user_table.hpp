@@ -10,19 +10,20 @@ namespace ecocore {
 
 std::uint32_t hash_of(std::string_view key);
 
+// Throws InvalidArgument for a text that cannot be a key.
+void check_key(std::string_view text);
+
 // A key and its hash. Short keys lie in the object itself, so that comparing one touches no other memory.
 class UserKey {
  public:
-  UserKey() = default;  // nobody's
-  UserKey(std::string_view text, std::uint32_t hash);
+  UserKey() = default;                                 // nobody's
+  UserKey(std::string_view text, std::uint32_t hash);  // expects one that check_key() passes
   UserKey(UserKey&& other) noexcept { *this = static_cast<UserKey&&>(other); }
   UserKey& operator=(UserKey&& other) noexcept;
   ~UserKey() { clear(); }
 
-  explicit operator bool() const { return size_ > 0; }
   std::string_view text() const { return {is_near() ? near_ : far_, size_}; }
   std::uint32_t hash() const { return hash_; }
-  bool is(std::string_view key, std::uint32_t hash) const { return hash_ == hash && text() == key; }
 
  private:
   static constexpr std::uint32_t kNear = 16;  // a whole number takes 9, and the slot fills a line of cache
@@ -47,8 +48,8 @@ struct UserSlot {
 };
 static_assert(sizeof(UserSlot) == 64);
 
-// At most `capacity` users. Nothing here takes memory after construction (the system's pages, as they are touched, but
-// for those), so that nothing fails and no call pays for the growth of a map.
+// At most `capacity` users. Nothing here takes memory after construction, but for the pages that the system gives as
+// they are first touched: no call fails, and none pays for the growth of a map.
 class UserTable {
  public:
   explicit UserTable(std::int64_t capacity);

@@ -140,7 +140,8 @@ class SessionStore:
         )
 
     def append_many(self, users: Any, items: Any, *, event_types: Any = None, times: Any = None) -> None:
-        """Advances many events at once, equal lengths, in their order; a user may come more than once. All or none."""
+        """Advances many events at once, equal lengths, in their order; a user may come more than once. A call that
+        raises has advanced none; readers may see one user's events before another's while it is at work."""
         vocabulary = self._model.vocabulary
         keys = _keys(users)
         rows = vocabulary.item_rows(items)

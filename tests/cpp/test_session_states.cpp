@@ -60,7 +60,7 @@ void append(SessionStates& store, const SessionEvent& e, double now) {
 
 // As the bindings do it: the event is left to whoever is at work, else this thread advances it.
 void add(SessionStates& store, const SessionEvent& e) {
-  if (!store.post(e, 0) && !store.append_now(e, 0)) append(store, e, 0);
+  if (!store.post(e, 0) && !store.try_append(e, 0)) append(store, e, 0);
 }
 
 struct Held {
@@ -83,7 +83,7 @@ bool is_history(const Held& s, std::int64_t appended) {
 }
 
 bool read(const SessionStates& store, const std::string& user, Held& s, double now = 0) {
-  if (const auto found = store.read_now(user, now, s.h, s.c, s.query, &s.count, &s.last_time)) return *found;
+  if (const auto found = store.try_read(user, now, s.h, s.c, s.query, &s.count, &s.last_time)) return *found;
   return store.read(user, now, s.h, s.c, s.query, &s.count, &s.last_time);
 }
 
@@ -135,7 +135,7 @@ void many_threads_keep_every_users_own_history(bool posts) {
   constexpr int kThreads = 8, kUsers = 30, kRounds = 400;
   SessionOptions o = options(20);  // fewer than the users of one thread
   o.posts = posts;
-  o.now = posts ? 3 : 0;
+  o.try_most = posts ? 3 : 0;
   SessionStates store(shape(), o, advance);
   std::atomic<int> wrong{0}, held{0};
   std::vector<std::thread> threads;
@@ -194,14 +194,14 @@ TEST(session_states_an_event_that_was_left_is_done_before_its_user_is_read) {
   std::atomic<bool> at_work{false}, go_on{false}, no_memory{false};
   SessionOptions o = options(8);
   o.posts = true;
-  o.now = 4;
+  o.try_most = 4;
   SessionStates store(shape(), o, [&](const Events& e, const StateRows& from, const RowsDone& done) {
     if (no_memory) throw std::bad_alloc();
     at_work = true;
     while (!go_on) std::this_thread::yield();
     advance(e, from, done);
   });
-  CHECK(!store.post(event("left", 1), 0));  // nobody is at work
+  CHECK(!store.post(event("left", 1), 0));  // nobody else is there
   const auto leave_one = [&](std::int32_t item) {
     at_work = go_on = false;
     std::thread leader([&] { append(store, event("leader", item), 0); });
@@ -238,16 +238,16 @@ TEST(session_states_an_event_that_was_left_is_done_before_its_user_is_read) {
   at_work = go_on = false;
   std::thread busy([&] { append(store, event("leader", 6), 0); });
   while (!at_work) std::this_thread::yield();
-  CHECK(!store.append_now(event("other", 1), 0));
-  CHECK(store.read_now("leader", 0, s.h, s.c, s.query, &s.count, &s.last_time) == true);
+  CHECK(!store.try_append(event("other", 1), 0));
+  CHECK(store.try_read("leader", 0, s.h, s.c, s.query, &s.count, &s.last_time) == true);
   CHECK(is_history(s, 5));
   CHECK(store.post(event("left", 1), 0));
-  CHECK(!store.read_now("left", 0, s.h, s.c, s.query, &s.count, &s.last_time).has_value());
+  CHECK(!store.try_read("left", 0, s.h, s.c, s.query, &s.count, &s.last_time).has_value());
   go_on = true;
   busy.join();
-  CHECK(store.read_now("left", 0, s.h, s.c, s.query, &s.count, &s.last_time) == true);
+  CHECK(store.try_read("left", 0, s.h, s.c, s.query, &s.count, &s.last_time) == true);
   CHECK(is_history(s, 1));
-  CHECK(store.append_now(event("left", 2), 0));
+  CHECK(store.try_append(event("left", 2), 0));
   CHECK(store.forget({"left"}) == 1);
 
   // The queue is no larger than a batch.
@@ -261,6 +261,43 @@ TEST(session_states_an_event_that_was_left_is_done_before_its_user_is_read) {
   CHECK(read(store, "left", s) && is_history(s, 8));
 }
 
+TEST(session_states_a_posted_event_keeps_its_own_clock) {
+  SessionOptions o = options(8);
+  o.posts = true;
+  o.ttl = 10;
+  SessionStates store(shape(), o, advance);
+  append(store, event("user", 1), 0);
+  CHECK(!store.post(event("first", 1), 5));
+  std::thread([&] { CHECK(store.post(event("other", 1), 5)); }).join();
+  CHECK(store.post(event("user", 2), 5));
+  append(store, event("late", 1), 14);  // 14 seconds after the user's first event, 9 after the second
+  Held s;
+  CHECK(read(store, "user", s, 14) && s.count == 2 && is_history(s, 2));
+  CHECK(!read(store, "user", s, 16));
+  CHECK(store.counters().expired == 0);
+}
+
+TEST(session_states_who_waits_for_others_is_woken_by_them) {
+  SessionOptions o = options(8);
+  o.posts = true;
+  o.try_most = 4;
+  o.max_delay = 60;
+  SessionStates store(shape(), o, advance);
+  const std::vector<SessionEvent> two{event("a", 1), event("b", 1)};
+  store.append(two, 0);  // the next batch waits for two
+  std::thread leader([&] { append(store, event("a", 2), 0); });
+  std::thread poster([&] {
+    while (!store.post(event("b", 2), 0)) std::this_thread::yield();
+  });
+  poster.join();
+  leader.join();
+  Held s;
+  CHECK(read(store, "b", s) && is_history(s, 2));
+  store.append(two, 0);
+  CHECK(store.try_append(event("c", 1), 0));  // waits for nobody
+  CHECK(read(store, "c", s));
+}
+
 TEST(session_states_rows_that_the_network_does_not_have_are_refused) {
   SessionShape bounded = shape();
   bounded.items = 5;
@@ -271,11 +308,12 @@ TEST(session_states_rows_that_the_network_does_not_have_are_refused) {
   CHECK_THROWS(InvalidArgument, "items: expected rows from 0 to 4; got 5", append(store, {"u", 5, 0, 0}, 0));
   CHECK_THROWS(InvalidArgument, "items: expected rows from 0 to 4; got -1", store.post({"u", -1, 0, 0}, 0));
   CHECK_THROWS(InvalidArgument, "event_types: expected rows from 0 to 2; got 3", append(store, {"u", 4, 3, 0}, 0));
+  CHECK_THROWS(InvalidArgument, "user: expected a key of 1 to", store.post({"", 1, 1, 0}, 0));
   CHECK(store.counters().users == 0);
 }
 
 TEST(session_states_large_batches_of_many_threads) {
-  constexpr int kThreads = 4, kUsers = 500;  // above 256 users several threads look up and copy
+  constexpr int kThreads = 4, kUsers = 500;
   SessionStates store(shape(), options(700, 4096), advance);
   std::atomic<int> wrong{0}, held{0};
   std::vector<std::thread> threads;
@@ -308,7 +346,6 @@ TEST(session_states_large_batches_of_many_threads) {
 }
 
 TEST(session_states_a_batch_as_large_as_the_capacity) {
-  // Above 256 users several threads look up and copy.
   for (const int capacity : {1, 4, 700}) {
     SessionStates store(shape(), options(capacity, 4096), advance);
     std::vector<std::string> users;

@@ -3,11 +3,12 @@
 // States lie in plain float arrays of fixed capacity (memory is taken as slots are first used), found by a hash of the
 // user's key; when all slots are taken, the user who was touched longest ago makes room. Any number of threads may
 // call: a lone caller goes straight through; callers that arrive while another's events are being advanced wait in a
-// queue, and the first of them advances all that wait in one batch. Where the network cannot fail, a single event need
-// not wait: it is left in the queue for whoever advances next, and a read of its user waits for it instead. The queue
-// keeps its order, so a user's events are applied in the order in which their calls arrived.
+// queue, and the first of them advances all that wait in one batch. Where the network cannot fail and threads meet, a
+// single event need not wait: it is posted to whoever comes next, and a read of its user waits for it instead. The
+// queue keeps its order, so a user's events are applied in the order in which their calls arrived.
 //
-// A call that throws has changed nothing. Of a user who is evicted, expired or forgotten the next event is the first.
+// A call that throws has changed nothing. One that does not is seen user by user while it is at work. Of a user who is
+// evicted, expired or forgotten the next event is the first.
 #pragma once
 
 #include <cstdint>
@@ -40,8 +41,8 @@ struct SessionOptions {
   std::int64_t history = 0;    // last events that are kept for a replay
   std::int64_t max_batch = 0;  // events that are advanced together at most
   double max_delay = 0;        // seconds that a batch may wait for callers that were there a moment ago
-  bool posts = false;          // whether post() may leave events: for a network that fails for want of memory only
-  std::int64_t now = 0;        // events that append_now() and read_now() advance at most
+  bool posts = false;          // whether events may be posted: for a network that fails for want of memory only
+  std::int64_t try_most = 0;   // events that try_append() and try_read() advance at most
 };
 
 struct SessionEvent {
@@ -79,20 +80,20 @@ class SessionStates {
   // `now` is the clock that ttl is counted on, seconds.
   void append(std::span<const SessionEvent> events, double now);
 
-  // The same for one event, if nobody has to be waited for, not longer than options.now events take; else false.
-  bool append_now(const SessionEvent& event, double now);
+  // The same for one event where that waits for nobody and advances no more than options.try_most; else false.
+  bool try_append(const SessionEvent& event, double now);
 
-  // Leaves the event to another caller who is advancing events just now. False, and nothing was done, where there is
-  // none, or no room, or options.posts is not set: append() it. Every later call for this user finds it done. Should
-  // memory fail it, it stays for the next caller.
+  // Posts the event for another caller to advance: one who is at it, or is to come since several threads post. False,
+  // and nothing was done, where that is not so, or there is no room, or options.posts is not set: append() it. Every
+  // later call for this user finds it done. Should memory fail it, it stays for the next caller.
   bool post(const SessionEvent& event, double now);
 
   // Copies of the user's state; false for a user who is not held. Null pointers are left out.
   bool read(std::string_view user, double now, float* h, float* c, float* query, std::int64_t* count,
             double* last_time) const;
 
-  // The same, if nobody has to be waited for, as append_now().
-  std::optional<bool> read_now(std::string_view user, double now, float* h, float* c, float* query, std::int64_t* count,
+  // The same where that waits for nobody, as try_append().
+  std::optional<bool> try_read(std::string_view user, double now, float* h, float* c, float* query, std::int64_t* count,
                                double* last_time) const;
 
   std::int64_t forget(const std::vector<std::string>& users);  // how many were held
