@@ -80,6 +80,20 @@ def test_event_by_event_equals_the_whole_history(tmp_path, engine, cell):
     assert one.state(3).events == len(sequences[3])
 
 
+@pytest.mark.parametrize(("layers", "hidden"), [(1, 32), (2, 19)])
+def test_many_users_in_one_call(tmp_path, engine, layers, hidden):
+    """Enough for several blocks on several threads; a user's events between those of others; some users are known."""
+    model = load(tmp_path, engine, layers=layers, hidden=hidden, bias=True)
+    random = np.random.default_rng(0)
+    users = random.integers(0, 700, 2500)
+    items = random.integers(0, 40, 2500) * 10 + 5
+    store = SessionStore(model)
+    for part in (slice(0, 600), slice(600, 2500)):
+        store.append_many(users[part], items[part])
+    known = np.unique(users)
+    holds(store, known.tolist(), model.encode([items[users == u] for u in known]))
+
+
 @needs_graphs
 def test_a_graph_whose_output_is_not_a_function_of_the_state_keeps_it(tmp_path):
     from reference_recurrent import graph_bytes
