@@ -403,6 +403,36 @@ def test_a_failing_engine_changes_nothing_and_spares_the_others(tmp_path, monkey
             holds(store, [user], wanted)
 
 
+def test_ctrl_c_stops_its_own_call_and_no_other(tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime", reason="needs the runtime's engine (extra 'test')")
+    model = load(tmp_path, "onnxruntime")
+    store, wanted = SessionStore(model), model.encode([[5], [5]])
+    real, here = model.engine.advance, threading.get_ident()
+    at_work, go_on = threading.Event(), threading.Event()
+
+    def interrupted(indptr, ids, features, h, c):
+        if threading.get_ident() == here:
+            raise KeyboardInterrupt
+        at_work.set()
+        go_on.wait()
+        return real(indptr, ids, features, h, c)
+
+    monkeypatch.setattr(model.engine, "advance", interrupted)
+    first = threading.Thread(target=store.append, args=("first", 5))
+    first.start()
+    at_work.wait()
+    late = threading.Timer(0.2, store.append, args=("late", 5))  # waits behind this thread's call, which leads next
+    late.start()
+    threading.Timer(0.4, go_on.set).start()
+    with pytest.raises(KeyboardInterrupt):
+        store.append("here", 5)
+    first.join()
+    late.join()
+    assert "here" not in store
+    monkeypatch.undo()
+    holds(store, ["first", "late"], wanted)
+
+
 def test_damaged_snapshots_change_nothing(tmp_path):
     from ecocore.storage import read_folder, write_folder
 

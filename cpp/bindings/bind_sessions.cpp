@@ -105,6 +105,10 @@ SessionStates::Advance python(py::object f, std::int64_t state, std::int64_t que
       const py::tuple arguments = py::make_tuple(Int64Array(rows + 1, e.indptr), ids, gathered(from.h), cells);
       PyObject* returned = nullptr;
       acquire_or_sleep([&] { returned = PyObject_Call(held->ptr(), arguments.ptr(), nullptr); });
+      if (!returned && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
+        PyErr_Clear();
+        throw Interrupted();
+      }
       if (!returned) throw py::error_already_set();
       const auto out = py::reinterpret_steal<py::tuple>(returned);
       const auto copy = [&](std::size_t i, py::ssize_t columns, std::vector<float>& to) {

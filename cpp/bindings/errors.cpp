@@ -23,6 +23,8 @@ void bind_errors(py::module_&) {
       raise("InvalidArgument", e.what());
     } catch (const DeviceUnavailable& e) {
       raise("DeviceUnavailable", e.what());
+    } catch (const Interrupted&) {
+      PyErr_SetNone(PyExc_KeyboardInterrupt);
     } catch (const std::bad_alloc&) {
       PyErr_SetString(PyExc_MemoryError, "ecocore could not allocate the memory this call needs");
     }

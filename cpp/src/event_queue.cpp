@@ -6,6 +6,8 @@
 #include <limits>
 #include <utility>
 
+#include "ecocore/error.hpp"
+
 namespace ecocore {
 namespace {
 
@@ -13,6 +15,16 @@ enum : int { kWaiting, kLeading, kDone };
 
 constexpr double kMoment = 0.02;           // seconds: a few turns of threads that run Python, 5 ms each
 constexpr std::int64_t kMostPosted = 128;  // events that may lie in the queue; fewer make batches too small to share
+
+bool is_interrupt(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Interrupted&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
 
 }  // namespace
 
@@ -176,14 +188,14 @@ void EventQueue::take(const Call* last) {
 
 // Returns how many are done. One caller's trouble is not the others': where a batch fails, each of it is tried by
 // itself, up to a posted event, which has no caller who could be told: it stays, with all behind it, and the leader's
-// call fails in its stead.
+// call fails in its stead. So it does where the leader's thread is asked to stop.
 std::size_t EventQueue::do_taken(std::exception_ptr& stuck) {
   std::exception_ptr error = attempt(batch_);
   if (!error) return batch_.size();
   for (std::size_t i = 0; i < batch_.size(); ++i) {
-    if (batch_.size() > 1) error = attempt({&batch_[i], 1});
+    if (i > 0 || (batch_.size() > 1 && !is_interrupt(error))) error = attempt({&batch_[i], 1});
     Call* call = batch_[i]->call;
-    if (error && !call) {
+    if (error && (!call || is_interrupt(error))) {
       stuck = error;
       return i;
     }

@@ -1,6 +1,7 @@
 // The exceptions of the core. Bindings map each to a Python class of the same name (bindings/errors.cpp).
 #pragma once
 
+#include <exception>
 #include <stdexcept>
 #include <string>
 
@@ -16,6 +17,12 @@ class InvalidArgument : public std::invalid_argument {
 class DeviceUnavailable : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
+};
+
+// Somebody asked the calling thread to stop (Ctrl-C). What it was about to do for others is still to be done.
+class Interrupted : public std::exception {
+ public:
+  const char* what() const noexcept override { return "interrupted"; }
 };
 
 inline void require(bool ok, const char* message) {
