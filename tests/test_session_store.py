@@ -277,6 +277,13 @@ def test_ttl_forgets_the_silent(tmp_path):
     store.append(3, 5)
     assert len(store) == 1
     assert store.stats()["expired"] == 3
+    now[0] += 6
+    store.append(4, 5)
+    now[0] += 6
+    store.snapshot(tmp_path / "s")  # nothing of user 3 is written
+    again = SessionStore(model)
+    again.restore(tmp_path / "s")
+    assert [u in again for u in (3, 4)] == [False, True]
 
 
 def test_forget_erases_and_a_slot_is_clean_for_the_next(tmp_path):
@@ -291,6 +298,21 @@ def test_forget_erases_and_a_slot_is_clean_for_the_next(tmp_path):
     again = SessionStore(model, capacity=1, history=4)
     again.restore(tmp_path / "s")
     assert again.state("b").events == 1
+
+
+def test_replay_does_not_hold_who_has_no_event_left(tmp_path):
+    old, new = load(tmp_path, name="old", gaps=6), load(tmp_path, name="new", gaps=6, seed=9)
+    store = SessionStore(old, history=0)
+    store.append("u", 5, time=9.0)
+    store.snapshot(tmp_path / "s")
+    for source in (store, tmp_path / "s"):
+        fresh = SessionStore(new)
+        fresh.append("v", 5)
+        fresh.replay(source)
+        assert len(fresh) == 0
+        fresh.append("u", 15, time=20.0)  # the first event, with no gap before it
+        holds(fresh, ["u"], new.encode([[15]], times=[[20.0]]))
+        assert fresh.state("u").events == 1
 
 
 def test_states_of_two_models_never_mix_and_replay_makes_them_anew(tmp_path, engine):
@@ -401,6 +423,29 @@ def test_a_failing_engine_changes_nothing_and_spares_the_others(tmp_path, monkey
     for user in range(10, 18):
         if user != 13:
             holds(store, [user], wanted)
+
+
+@pytest.mark.parametrize("call", ["append", "forget", "snapshot"])
+def test_a_call_from_within_the_models_run_is_refused(tmp_path, monkeypatch, call):
+    """Python runs signal handlers and finalizers there; a call that waited for itself would hang for ever."""
+    pytest.importorskip("onnxruntime", reason="needs the runtime's engine (extra 'test')")
+    model = load(tmp_path, "onnxruntime")
+    store = SessionStore(model)
+    store.append("u", 5)
+    real = model.engine.advance
+    arguments = {"append": ("v", 5), "forget": ("u",), "snapshot": (tmp_path / "s",)}[call]
+
+    def handled(*args):
+        with pytest.raises(InvalidArgument, match="from within the run of its own model"):
+            getattr(store, call)(*arguments)
+        assert store.state("u").events == 1
+        return real(*args)
+
+    monkeypatch.setattr(model.engine, "advance", handled)
+    store.append("u", 15)
+    monkeypatch.undo()
+    holds(store, ["u"], model.encode([[5, 15]]))
+    getattr(store, call)(*arguments)
 
 
 def test_ctrl_c_stops_its_own_call_and_no_other(tmp_path, monkeypatch):

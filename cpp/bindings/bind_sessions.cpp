@@ -216,32 +216,34 @@ void bind_sessions(py::module_& m) {
             return s.forget(keys);
           },
           noconvert("users"))
-      .def("dump",
-           [](const SessionStates& s) {
-             SessionDump d;
-             {
-               ReleaseGil release;
-               d = s.dump();
-             }
-             const auto n = static_cast<py::ssize_t>(d.users.size());
-             const auto state = static_cast<py::ssize_t>(s.shape().state);
-             const auto events = static_cast<py::ssize_t>(d.items.size());
-             py::list users;
-             for (const std::string& key : d.users) users.append(user_of(key));
-             py::dict out;
-             out["users"] = users;
-             out["h"] = own(std::move(d.h), {n, state});
-             out["c"] = own(std::move(d.c), {n, s.shape().has_cell ? state : 0});
-             out["query"] = own(std::move(d.query), {n, static_cast<py::ssize_t>(s.shape().query)});
-             out["last_time"] = own(std::move(d.last_time), {n});
-             out["last_used"] = own(std::move(d.last_used), {n});
-             out["count"] = own(std::move(d.count), {n});
-             out["indptr"] = own(std::move(d.indptr), {n + 1});
-             out["items"] = own(std::move(d.items), {events});
-             out["types"] = own(std::move(d.types), {events});
-             out["times"] = own(std::move(d.times), {events});
-             return out;
-           })
+      .def(
+          "dump",
+          [](SessionStates& s, double now) {
+            SessionDump d;
+            {
+              ReleaseGil release;
+              d = s.dump(now);
+            }
+            const auto n = static_cast<py::ssize_t>(d.users.size());
+            const auto state = static_cast<py::ssize_t>(s.shape().state);
+            const auto events = static_cast<py::ssize_t>(d.items.size());
+            py::list users;
+            for (const std::string& key : d.users) users.append(user_of(key));
+            py::dict out;
+            out["users"] = users;
+            out["h"] = own(std::move(d.h), {n, state});
+            out["c"] = own(std::move(d.c), {n, s.shape().has_cell ? state : 0});
+            out["query"] = own(std::move(d.query), {n, static_cast<py::ssize_t>(s.shape().query)});
+            out["last_time"] = own(std::move(d.last_time), {n});
+            out["last_used"] = own(std::move(d.last_used), {n});
+            out["count"] = own(std::move(d.count), {n});
+            out["indptr"] = own(std::move(d.indptr), {n + 1});
+            out["items"] = own(std::move(d.items), {events});
+            out["types"] = own(std::move(d.types), {events});
+            out["times"] = own(std::move(d.times), {events});
+            return out;
+          },
+          "now"_a)
       .def(
           "replace",
           [](SessionStates& s, const Users& users, const FloatArray& h, const FloatArray& c, const FloatArray& query,

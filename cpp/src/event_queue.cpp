@@ -16,6 +16,12 @@ enum : int { kWaiting, kLeading, kDone };
 constexpr double kMoment = 0.02;           // seconds: a few turns of threads that run Python, 5 ms each
 constexpr std::int64_t kMostPosted = 128;  // events that may lie in the queue; fewer make batches too small to share
 
+// Stands for the calling thread.
+const void* this_thread() {
+  thread_local char here;
+  return &here;
+}
+
 bool is_interrupt(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
@@ -88,6 +94,7 @@ void EventQueue::run(Call& call) {
   bool leads = false;
   {
     std::lock_guard lock(turn_);
+    refuse_leader();
     queue_.push_back({&call, {}, {}, 0, call.now});
     queued_events_ += queue_.back().size();
     if (!leading_)
@@ -124,12 +131,18 @@ bool EventQueue::post(std::string_view user, std::uint32_t hash, const SessionEv
   return true;
 }
 
+void EventQueue::refuse_leader() const {
+  if (leading_ && leader_ == this_thread())
+    throw InvalidArgument(
+        "store: expected no call from within the run of its own model; got one, from a signal handler or a finalizer "
+        "that Python ran there; let it set a flag, or hand the work to another thread");
+}
+
 // Whether more than one thread posts; remembers this one.
 bool EventQueue::meets_others(double now) {
-  thread_local char here;
-  if (last_poster_ != &here) {
+  if (last_poster_ != this_thread()) {
     if (last_poster_) poster_changed_ = now;
-    last_poster_ = &here;
+    last_poster_ = this_thread();
   }
   return std::abs(now - poster_changed_) < kMoment;
 }
@@ -149,6 +162,7 @@ void EventQueue::lead(Call& mine, bool may_wait) {
       std::unique_lock lock(turn_);
       if (may_wait) gather(lock);
       take(may_wait ? nullptr : &mine);
+      leader_ = this_thread();
     } catch (const std::bad_alloc&) {
       return give_up(mine, std::current_exception());
     }
@@ -221,6 +235,7 @@ void EventQueue::finish(std::size_t done, const Call& mine) {
   Waiter* finished = nullptr;
   {
     std::lock_guard lock(turn_);
+    leader_ = nullptr;
     for (std::size_t i = done; i < batch_.size(); ++i) queued_events_ += batch_[i]->size();
     for (std::size_t i = 0; i < done; ++i) {
       Call* call = queue_.front().call;

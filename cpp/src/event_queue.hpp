@@ -59,7 +59,8 @@ class EventQueue {
   // callers that were there a moment ago. `max_apart`: seconds between the clocks of what is advanced together.
   EventQueue(std::int64_t room, double max_delay, double max_apart, Process process);
 
-  // Returns when the call is done; throws what went wrong with it.
+  // Returns when the call is done; throws what went wrong with it. A call from within a call, of the thread that leads
+  // (Python runs signal handlers and finalizers wherever it runs), would wait for itself and is refused.
   void run(Call& call);
 
   // The same where nobody leads and no more than `most` events are to be done with it: nothing is waited for. Else
@@ -76,6 +77,7 @@ class EventQueue {
   bool awaits_any() const { return posted_.load(std::memory_order_acquire) > 0; }
 
  private:
+  void refuse_leader() const;
   bool meets_others(double now);
   void gather(std::unique_lock<std::mutex>& lock);
   void take(const Call* last);
@@ -94,6 +96,7 @@ class EventQueue {
   std::condition_variable arrived_;
   std::deque<Entry> queue_;
   bool leading_ = false, gathering_ = false;
+  const void* leader_ = nullptr;  // a thread, while it does something
   std::int64_t last_batch_ = 1, queued_events_ = 0;
   const void* last_poster_ = nullptr;    // a thread
   double poster_changed_;                // when it was another

@@ -285,6 +285,12 @@ struct SessionStates::Impl {
         slot = add(std::move(*key++));
       users[slot].last_used = b.now;
     }
+    // Who comes more than once counts from the last time.
+    if (b.users() < static_cast<std::int64_t>(b.events.size()))
+      for (std::size_t i = 0; i < b.events.size(); ++i) {
+        const std::int32_t u = b.user[i];
+        if (b.order[at(b.indptr[at(u + 1)] - 1)] == static_cast<std::int64_t>(i)) users.touch(b.slots[at(u)]);
+      }
     b.placed = true;
   }
 
@@ -449,11 +455,12 @@ std::int64_t SessionStates::forget(const std::vector<std::string>& users) {
   return held;
 }
 
-SessionDump SessionStates::dump() const {
+SessionDump SessionStates::dump(double now) {
   SessionDump d;
   impl_->alone([&] {
-    const Impl& m = *impl_;
+    Impl& m = *impl_;
     std::lock_guard lock(m.data);
+    m.expire(now);
     d.indptr.push_back(0);
     for (std::int32_t s = m.users.oldest(); s >= 0; s = m.users.newer(s)) {
       const UserSlot& user = m.users[s];

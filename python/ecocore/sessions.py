@@ -53,12 +53,14 @@ class SessionStore:
     batch. Where several threads append to a store of the native engine, an event may be left for the next of them, up
     to 128 at a time: whatever asks for its user advances it first, so that nobody sees a state without it. A user's
     events are applied in the order in which the calls came, and the bits are those of ``model.encode`` of the whole
-    history. A call that raises has changed nothing. In a forked child use a new store.
+    history. A call that raises has changed nothing. In a forked child use a new store. With the ONNX Runtime engine,
+    end the threads that call before the process ends: the runtime aborts it where a daemon thread is inside a run.
 
     Args:
         model: whose states these are. States of another model are refused (``restore``) or made anew (``replay``).
         capacity: users that are held; beyond it, whoever was silent for longest makes room.
-        ttl: seconds without an event after which a user is forgotten; None = never.
+        ttl: seconds without an event after which a user is not held any more; None = never. The next event or snapshot
+            clears away what was held; until then ``len`` counts the user.
         history: the last events of each user that are kept for :meth:`replay`; 0 = none.
         max_batch: events that are advanced together at most.
         max_delay: seconds that a batch may wait for callers that were there a moment ago; 0 = it never waits. Worth
@@ -181,12 +183,12 @@ class SessionStore:
         return np.zeros(engine.output_size, np.float32) if found is None else found[2]
 
     def recommend(self, user: int | str, k: int, *, allow: Any = None, deny: Any = None) -> Recommendations:
-        """The k best items for the user now, ids and scores of shape (k,). For a user of whom no event is held, those
+        """The k best items for the user now, ids and scores of shape (k,). For a user who is not held, those
         of the largest share of the training events, as :meth:`BehaviorModel.recommend` gives them after an empty
         sequence. A model without their counts (``model.info["item_counts"]`` is False) answers with what it makes of
         the zero state, in an order that was never learnt: while ``user in store`` is False, then rather ask
         ``ecocore.Popularity``."""
-        found = self._with_events(user)
+        found = self._states.read(_key(user), self._now())
         if found is None:
             ids, scores = self._model.recommend([[]], k, allow=allow, deny=deny)
         else:
@@ -194,22 +196,14 @@ class SessionStore:
         return Recommendations(ids[0], scores[0])
 
     def probabilities(self, user: int | str, items: Any = None) -> FloatArray:
-        """The user's interest in the given (or all) items, float32 [items]. For a user of whom no event is held, as
+        """The user's interest in the given (or all) items, float32 [items]. For a user who is not held, as
         :meth:`BehaviorModel.probabilities` gives it for an empty sequence: by the shares of the training events."""
-        found = self._with_events(user)
+        found = self._states.read(_key(user), self._now())
         if found is None:
             p: FloatArray = self._model.probabilities([[]], items)[0]
         else:
             p = self._model.probabilities_of(self._query(found)[None], items)[0]
         return p
-
-    def _with_events(self, user: int | str) -> Any:
-        """What is held of the user; None where no event is behind it: who is not held, or was begun anew by a replay
-        that found no event, and so has the zero state."""
-        found = self._states.read(_key(user), self._now())
-        if found is None or not any(x is not None and x.any() for x in found[:3]):
-            return None
-        return found
 
     # ---- keeping and forgetting --------------------------------------------------------------------------------------
 
@@ -219,7 +213,7 @@ class SessionStore:
 
     def snapshot(self, path: str | os.PathLike[str]) -> None:
         """Writes all states and histories to a folder, atomically; events wait only for a copy in memory."""
-        d = self._states.dump()
+        d = self._states.dump(self._now())
         users = d.pop("users")
         vocabulary = self._model.vocabulary
         meta: dict[str, Any] = {"model": self._model.sha256, "layers": self._shape[0], "hidden": self._shape[1]}
@@ -255,15 +249,21 @@ class SessionStore:
         """Replaces all that is held by the users of another model's store or snapshot, their states made anew by
         running their kept events (the last ``history`` of each) through this model.
 
-        An item that the other model did not know stays unknown. A user of whom no event was kept begins anew.
+        An item that the other model did not know stays unknown. A user of whom no event was kept is not held
+        afterwards: what came next would go on from a state that knows nothing of what its clock and count tell.
         """
         if isinstance(source, SessionStore):
-            d: dict[str, Any] = source._states.dump()
+            d: dict[str, Any] = source._states.dump(source._now())
             users, old = d.pop("users"), source._model.vocabulary
         else:
             meta, arrays = read_folder(source, KIND, verify=True)
             users, d = _stored_users(meta, arrays, source), _internal(arrays, source)
             old = vocabulary_of(meta, arrays, str(source))
+        kept = np.diff(d["indptr"]) > 0
+        if not kept.all():
+            users = [u for u, has_events in zip(users, kept.tolist(), strict=True) if has_events]
+            d |= {name: d[name][kept] for name in ("count", "last_time", "last_used")}
+            d["indptr"] = np.concatenate([d["indptr"][:1], d["indptr"][1:][kept]])
         vocabulary, engine = self._model.vocabulary, self._model.engine
         items = _moved(old.items, vocabulary.items)[d["items"]]
         types = np.zeros_like(d["types"])

@@ -169,7 +169,7 @@ void many_threads_keep_every_users_own_history(bool posts) {
           store.forget({users[static_cast<std::size_t>(u)]});
           if (read(store, users[static_cast<std::size_t>(u)], s)) ++wrong;
         }
-        if (round % 64 == 63 && !histories_fit(store.dump(), 4)) ++wrong;
+        if (round % 64 == 63 && !histories_fit(store.dump(0), 4)) ++wrong;
       }
     });
   for (std::thread& thread : threads) thread.join();
@@ -179,7 +179,7 @@ void many_threads_keep_every_users_own_history(bool posts) {
   CHECK(c.evicted > kRounds);
   CHECK(c.forgotten > 0);
   CHECK(c.users <= 20);
-  CHECK(histories_fit(store.dump(), 4));
+  CHECK(histories_fit(store.dump(0), 4));
 }
 
 TEST(session_states_many_threads_keep_every_users_own_history) {
@@ -218,8 +218,8 @@ TEST(session_states_an_event_that_was_left_is_done_before_its_user_is_read) {
   CHECK(store.counters().events == 4);
   CHECK(read(store, "left", s) && is_history(s, 2));
   leave_one(3);
-  CHECK(histories_fit(store.dump(), 4));
-  CHECK(store.dump().users == (std::vector<std::string>{"leader", "left"}));
+  CHECK(histories_fit(store.dump(0), 4));
+  CHECK(store.dump(0).users == (std::vector<std::string>{"leader", "left"}));
 
   // Where memory fails it, the calls that would have done it fail, and it is done later.
   leave_one(4);
@@ -275,6 +275,17 @@ TEST(session_states_a_posted_event_keeps_its_own_clock) {
   CHECK(read(store, "user", s, 14) && s.count == 2 && is_history(s, 2));
   CHECK(!read(store, "user", s, 16));
   CHECK(store.counters().expired == 0);
+  CHECK(store.dump(15.5).users == std::vector<std::string>{"late"});  // nothing is written of those who are gone
+  CHECK(store.counters().expired == 2);
+}
+
+TEST(session_states_who_comes_twice_in_a_batch_counts_from_the_last_time) {
+  SessionStates store(shape(), options(3), advance);
+  const std::vector<SessionEvent> batch{event("a", 1), event("b", 1), event("c", 1), event("a", 2)};
+  for (int twice = 0; twice < 2; ++twice) {  // as strangers, and as users who are held
+    store.append(batch, 0);
+    CHECK(store.dump(0).users == (std::vector<std::string>{"b", "c", "a"}));
+  }
 }
 
 TEST(session_states_who_waits_for_others_is_woken_by_them) {
@@ -342,7 +353,7 @@ TEST(session_states_large_batches_of_many_threads) {
   CHECK(wrong == 0);
   CHECK(held > 0);
   CHECK(store.counters().evicted > 0);
-  CHECK(histories_fit(store.dump(), 4));
+  CHECK(histories_fit(store.dump(0), 4));
 }
 
 TEST(session_states_a_batch_as_large_as_the_capacity) {
@@ -364,7 +375,7 @@ TEST(session_states_a_batch_as_large_as_the_capacity) {
         for (const std::size_t u : batch) events.push_back(event(users[u], static_cast<std::int32_t>(++appended[u])));
       store.append(events, 0);
       CHECK(store.counters().users == capacity);
-      const SessionDump d = store.dump();
+      const SessionDump d = store.dump(0);
       CHECK(histories_fit(d, 4));
       for (std::size_t i = 0; i < batch.size(); ++i) {
         Held s;
@@ -376,9 +387,9 @@ TEST(session_states_a_batch_as_large_as_the_capacity) {
     }
     std::vector<SessionEvent> too_many;
     for (int u = 0; u <= capacity; ++u) too_many.push_back(event(users[static_cast<std::size_t>(u)], 1));
-    const SessionDump before = store.dump();
+    const SessionDump before = store.dump(0);
     CHECK_THROWS(InvalidArgument, "at most capacity", store.append(too_many, 0));
-    const SessionDump after = store.dump();
+    const SessionDump after = store.dump(0);
     CHECK(before.users == after.users && before.h == after.h && before.items == after.items);
   }
 }
@@ -396,7 +407,7 @@ TEST(session_states_who_expired_begins_anew_whatever_the_clock_does) {
   CHECK(read(store, "user", s, 106));
   CHECK(is_history(s, 1));
   CHECK(s.count == 1);
-  CHECK(histories_fit(store.dump(), 4));
+  CHECK(histories_fit(store.dump(0), 4));
 }
 
 TEST(session_states_new_users_take_no_memory_in_large_steps) {
