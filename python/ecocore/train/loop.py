@@ -142,7 +142,7 @@ def fit(
             if held_out is not None:
                 ranks = rank(net, held_out, last_only=plan.last_only, filter_seen=plan.filter_seen)
                 recall, mrr = _metrics(ranks, plan.k)
-            history.append(EpochReport(epoch, loss_sum / max(positions, 1), recall, mrr, seconds))
+            history.append(EpochReport(epoch, loss_sum / max(positions, 1), recall, mrr, seconds, plan.k))
             if plan.progress:
                 show(str(history[-1]), end="\n")
             if mrr is not None:
