@@ -15,6 +15,9 @@ from ecocore.train import behavior, loop
 from ecocore.train.data import Vocabulary
 from ecocore.train.model import BehaviorNet, Shape
 
+# Most stop long before a model is good; test_small_logs.py is about that.
+pytestmark = pytest.mark.filterwarnings("ignore:the model ranks")
+
 SMALL = {
     "dim": 16,
     "hidden": 16,

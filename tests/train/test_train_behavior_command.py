@@ -13,6 +13,9 @@ from ecocore import BehaviorModel, SessionStore, read_events
 from ecocore.cli import main
 from ecocore.event_sequences import event_sequences
 
+# Most stop long before a model is good; test_small_logs.py is about that.
+pytestmark = pytest.mark.filterwarnings("ignore:the model ranks")
+
 SMALL = ["--hidden", "8", "--epochs", "2"]
 
 

@@ -28,7 +28,10 @@ def add_parser(commands: Any) -> None:
     model.add_argument("--cell", choices=("lstm", "gru", "rnn"), default="lstm", help="default: lstm")
     model.add_argument("--hidden", type=positive_int, default=128, metavar="N", help="default: 128")
     model.add_argument("--loss", choices=("sampled_softmax", "bpr_max", "bce"), default="sampled_softmax")
-    model.add_argument("--epochs", type=positive_int, default=10, metavar="N", help="at most (default: 10)")
+    model.add_argument(
+        "--epochs", type=positive_int, metavar="N",
+        help="at most (default: 10, or as many as make 150 steps of 256 sequences where the log is small)",
+    )  # fmt: skip
     model.add_argument("--seed", type=seed_int, default=0, metavar="N", help="default: 0")
     model.add_argument(
         "--validation", type=_share, default=0.05, metavar="SHARE",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -17,12 +18,17 @@ from ..errors import InvalidArgument
 from ..storage import check_target
 from .data import GAP_BOUNDARIES, Sequences, Vocabulary, hold_out_last, split, windows
 from .export import KIND, save
-from .loop import Plan, fit
+from .loop import Plan, fit, metrics, rank_by_popularity, steps_per_epoch
 from .losses import LOSSES
 from .model import CELLS, BehaviorNet, Shape
 from .report import TrainingReport
 
 __all__ = ["behavior"]
+
+# At least so many of both. A cell that starts as a memory is unlearnt in about 100 steps; 300 or 600 found little more.
+# From 3,600 sequences on (of two events or more) it is 10 epochs.
+EPOCHS, STEPS = 10, 150
+PATIENCE, PATIENCE_STEPS = 3, 50  # the same for what ends training: an epoch of one step says little
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -48,13 +54,13 @@ def behavior(
     precision: Literal["float32", "bfloat16"] = "float32",
     min_count: int = 1,
     max_length: int = 50,
-    epochs: int = 10,
+    epochs: int | None = None,
     batch: int = 256,
     learning_rate: float = 3e-3,
     validation: float | Literal["last"] | Iterable[Any] | None = 0.05,
     filter_seen: bool = False,
     k: int = 20,
-    patience: int = 3,
+    patience: int | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> TrainingReport:
@@ -89,8 +95,14 @@ def behavior(
     ``"last"``: the last event of every sequence; other sequences (without types and times); or ``None``. All items are
     ranked for every held-out event (those before it left out if ``filter_seen``), and the epoch with the best
     MRR@``k`` is exported; training ends after ``patience`` epochs without a better one. Ctrl-C also ends it, and the
-    best epoch so far is exported; before the end of the first, nothing is written and KeyboardInterrupt raised. The
-    learning rate falls along half a cosine over ``epochs``, so fewer ``epochs`` is a schedule of its own.
+    best epoch so far is exported; before the end of the first, nothing is written and KeyboardInterrupt raised. A
+    UserWarning tells if that epoch's MRR@``k`` is below what ranking by popularity in the training sequences reaches
+    on the same events.
+
+    ``epochs``: ``None`` takes 10, or as many as make 150 steps of ``batch`` sequences where an epoch is short (50 for
+    600 sequences): in fewer steps a cell that starts as a memory is not unlearnt where what was seen does not come
+    again. ``patience``: ``None`` takes 3, or as many as make 50 steps. A number is obeyed as it is. The learning rate
+    falls along half a cosine over ``epochs``, so fewer ``epochs`` is a schedule of its own.
 
     How often each item comes in the training sequences, held-out events left out, is saved with the model, which
     answers by it while a sequence has no event.
@@ -106,9 +118,12 @@ def behavior(
     _check_choice(loss, "loss", LOSSES)
     _check_choice(precision, "precision", PRECISIONS)
     sizes = {"dim": dim, "hidden": hidden, "layers": layers, "min_count": min_count, "max_length": max_length}
-    sizes |= {"epochs": epochs, "batch": batch, "k": k, "patience": patience}
+    sizes |= {"batch": batch, "k": k}
     for name, value in sizes.items():
         as_count(value, name)
+    for name, given in {"epochs": epochs, "patience": patience}.items():
+        if given is not None:
+            as_count(given, name)
     as_count(seed, "seed", minimum=0)
     if negatives is not None:
         as_count(negatives, "negatives", minimum=0)
@@ -151,9 +166,10 @@ def behavior(
         item_bias=scale is None and loss != "bpr_max",
         probability="softmax" if loss == "sampled_softmax" else "sigmoid",
     )
+    steps = steps_per_epoch(training, batch)
     plan = Plan(
         loss=LOSSES[loss],
-        epochs=epochs,
+        epochs=max(EPOCHS, -(-STEPS // steps)) if epochs is None else epochs,
         batch=batch,
         learning_rate=learning_rate,
         negatives=negatives,
@@ -163,7 +179,7 @@ def behavior(
         k=k,
         last_only=last_only,
         filter_seen=filter_seen,
-        patience=patience,
+        patience=max(PATIENCE, -(-PATIENCE_STEPS // steps)) if patience is None else patience,
         seed=seed,
         progress=progress,
     )
@@ -192,6 +208,15 @@ def behavior(
     settings |= {"learning_rate": learning_rate}
     save(out, net, vocabulary, {**settings, **report.to_dict()}, counts)
     (Path(out) / "training.svg").write_text(report.to_svg())
+    if held_out is not None:
+        reached = history[best - 1].mrr or 0.0
+        ranks = rank_by_popularity(counts, held_out, last_only=last_only, filter_seen=filter_seen)
+        if reached < (popular := metrics(ranks, k)[1]):  # last, so that the model is there if warnings are errors
+            warnings.warn(
+                f"the model ranks the {ranks.size} held-out events worse (MRR@{k} {reached:.4f}) than popularity"
+                f" alone does (MRR@{k} {popular:.4f}); train for more epochs, try memory=None, or give more data",
+                stacklevel=2,
+            )
     return report
 
 

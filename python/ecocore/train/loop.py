@@ -10,6 +10,7 @@ import copy
 import math
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,9 +24,11 @@ from .losses import Loss
 from .model import BehaviorNet
 from .report import EpochReport, show
 
-__all__ = ["Plan", "fit", "rank"]
+__all__ = ["Plan", "fit", "metrics", "rank", "rank_by_popularity", "steps_per_epoch"]
 
 Int64Array = npt.NDArray[np.int64]
+#: float32 [positions, rows] of a batch's positions, from their subjects and places, int64 [positions] each.
+Scores = Callable[[Int64Array, Int64Array], Tensor]
 
 WARM_UP_STEPS = 100
 FINAL_RATE = 0.02  # of the learning rate, which falls along half a cosine
@@ -102,6 +105,11 @@ class _Sampler:
         return torch.from_numpy(np.maximum(-np.expm1(absent), 1e-9).astype(np.float32))
 
 
+def steps_per_epoch(training: Sequences, batch: int) -> int:
+    """A batch each, of the sequences in which something is to be predicted."""
+    return -(-int((training.lengths >= 2).sum()) // batch)
+
+
 def fit(
     net: BehaviorNet, training: Sequences, held_out: Sequences | None, plan: Plan
 ) -> tuple[list[EpochReport], bool]:
@@ -117,7 +125,7 @@ def fit(
     tables = [_Rows(net.items)] + ([] if net.shape.tied else [_Rows(net.outputs)])
     tables += [_Rows(net.bias)] if net.shape.item_bias else []
     sampler = _Sampler(_counts(training, net.shape.items), plan.popularity_exponent, plan.negatives)
-    total = plan.epochs * -(-int((training.lengths >= 2).sum()) // plan.batch)
+    total = plan.epochs * steps_per_epoch(training, plan.batch)
     done, history, interrupted = 0, list[EpochReport](), False
     best, best_state = -1.0, None
     try:
@@ -141,8 +149,8 @@ def fit(
             recall = mrr = None
             if held_out is not None:
                 ranks = rank(net, held_out, last_only=plan.last_only, filter_seen=plan.filter_seen)
-                recall, mrr = _metrics(ranks, plan.k)
-            history.append(EpochReport(epoch, loss_sum / max(positions, 1), recall, mrr, seconds))
+                recall, mrr = metrics(ranks, plan.k)
+            history.append(EpochReport(epoch, loss_sum / max(positions, 1), recall, mrr, seconds, plan.k))
             if plan.progress:
                 show(str(history[-1]), end="\n")
             if mrr is not None:
@@ -252,6 +260,29 @@ def rank(net: BehaviorNet, sequences: Sequences, *, last_only: bool = False, fil
     """The rank (from 1) that the net gives each next item among all items; ties count against it."""
     net.eval()
     inputs, outputs = net.input_vectors(net.items), net.output_vectors(net.outputs).T
+
+    def score(batch: Batch) -> Scores:
+        x = nn.functional.embedding(torch.from_numpy(batch.items), inputs)
+        queries = net(x, *_side_inputs(batch))
+        return lambda subjects, places: queries[subjects, places] @ outputs + net.bias
+
+    return _ranks(score, sequences, last_only, filter_seen)
+
+
+def rank_by_popularity(
+    counts: Int64Array, sequences: Sequences, *, last_only: bool = False, filter_seen: bool = False
+) -> Int64Array:
+    """The same where all items are ranked by ``counts`` [rows], of equal ones the first in the table before the
+    others, as a model answers a sequence without an event."""
+    places_of_rows = np.empty(counts.size, np.float32)
+    places_of_rows[np.argsort(-counts, kind="stable")] = np.arange(counts.size)
+    scores = -torch.from_numpy(places_of_rows)
+    return _ranks(
+        lambda batch: lambda subjects, places: scores.repeat(len(subjects), 1), sequences, last_only, filter_seen
+    )
+
+
+def _ranks(score: Callable[[Batch], Scores], sequences: Sequences, last_only: bool, filter_seen: bool) -> Int64Array:
     ranks = [np.empty(0, np.int64)]
     for batch in batches(sequences, 256, None):
         valid = batch.valid
@@ -259,12 +290,11 @@ def rank(net: BehaviorNet, sequences: Sequences, *, last_only: bool = False, fil
             last = np.zeros_like(valid)
             last[np.arange(len(valid)), batch.lengths - 1] = True
             valid = valid & last
-        x = nn.functional.embedding(torch.from_numpy(batch.items), inputs)
-        queries = net(x, *_side_inputs(batch))
+        scores_at = score(batch)
         subjects, places = np.nonzero(valid)
         for begin in range(0, subjects.size, 512):
             s, p = subjects[begin : begin + 512], places[begin : begin + 512]
-            scores = queries[s, p] @ outputs + net.bias
+            scores = scores_at(s, p)
             target = torch.from_numpy(batch.targets[s, p])
             own = scores.gather(1, target[:, None])
             scores[:, 0] = -torch.inf
@@ -276,7 +306,8 @@ def rank(net: BehaviorNet, sequences: Sequences, *, last_only: bool = False, fil
     return np.concatenate(ranks)
 
 
-def _metrics(ranks: Int64Array, k: int) -> tuple[float, float]:
+def metrics(ranks: Int64Array, k: int) -> tuple[float, float]:
+    """Recall@k and MRR@k."""
     hit = ranks <= k
     return float(hit.mean()), float(np.where(hit, 1 / ranks, 0.0).mean())
 

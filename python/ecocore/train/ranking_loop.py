@@ -116,7 +116,7 @@ def fit(
             recall = mrr = None
             if held_out is not None and seen is not None:
                 recall, mrr = _judge(net, inputs, examples.histories, *held_out, seen, plan.k)
-            history.append(EpochReport(epoch, loss_sum / max(targets, 1), recall, mrr, seconds))
+            history.append(EpochReport(epoch, loss_sum / max(targets, 1), recall, mrr, seconds, plan.k))
             if plan.progress:
                 show(str(history[-1]), end="\n")
             if mrr is not None:

@@ -19,9 +19,12 @@ class EpochReport:
     recall: float | None  # recall@k of the held-out events, all items ranked; None: nothing was held out
     mrr: float | None  # MRR@k of the same
     seconds: float  # of training, without the evaluation
+    k: int  # of recall and MRR
 
     def __str__(self) -> str:
-        quality = "" if self.mrr is None else f"  held out: recall {self.recall:.4f}  MRR {self.mrr:.4f}"
+        quality = (
+            "" if self.mrr is None else f"  held out: recall@{self.k} {self.recall:.4f}  MRR@{self.k} {self.mrr:.4f}"
+        )
         return f"epoch {self.epoch}  loss {self.loss:.4f}{quality}  {self.seconds:.1f} s"
 
 
