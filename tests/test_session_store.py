@@ -341,13 +341,15 @@ def test_states_of_two_models_never_mix_and_replay_makes_them_anew(tmp_path, eng
         (lambda s: s.append_many([1, 2], [5, 5], times=[1.0]), "times: expected 2"),
         (lambda s: s.append_many([1, 2], [5, 5], times=[1.0, np.nan]), "finite"),
         (lambda s: s.append_many([1, 2], [5, 5], event_types=["a"]), "event_types: expected 2"),
+        (lambda s: s.append_many([1, 2], [5, None]), "^items: expected a whole number"),
+        (lambda s: s.append_many([1, 2], [5, 5], event_types=[7, 8]), "^event_types: "),
         (lambda s: s.append_many([1, None], [5, 5]), "user: expected"),
         (lambda s: s.append_many("ab", [5, 5]), "users: expected a list"),
         (lambda s: s.append_many(5, [5]), "users: expected a list"),
         (lambda s: s.append_many([np.True_], [5]), "user: expected"),
         (lambda s: s.append(1, np.True_), "item: expected a whole number"),
         (lambda s: s.recommend(1, 0), "k: expected"),
-        (lambda s: s.probabilities(1, [7]), "7 is unknown"),
+        (lambda s: s.probabilities(1, [7]), "^items: 7 is unknown"),
     ],
 )
 def test_a_failed_call_changes_nothing(tmp_path, call, message):

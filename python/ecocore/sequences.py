@@ -80,11 +80,13 @@ class Vocabulary:
         features: Any = None,
         *,
         last_time: Float64Array | None = None,
+        name: str = "sequences",
     ) -> EventRows:
         """Lists (or arrays) of item ids, one for each sequence, in rows of the tables. Also taken: the pair (indptr,
-        item ids) of one flat array. ``event_types``, ``times`` and ``features`` have the same form."""
-        indptr, flat = _flat(sequences, "sequences")
-        items = self.item_rows(flat)
+        item ids) of one flat array. ``event_types``, ``times`` and ``features`` have the same form. ``name``: what the
+        caller's argument is called in errors."""
+        indptr, flat = _flat(sequences, name)
+        items = self.item_rows(flat, name)
         ids = [items]
         if self.event_types is not None:
             if event_types is None:
@@ -104,16 +106,16 @@ class Vocabulary:
             ids.append(gaps)
         return EventRows(indptr, ids, self._features(indptr, features), clock, int(np.count_nonzero(items == 0)), late)
 
-    def item_rows(self, ids: Any) -> Int32Array:
-        """Rows of items; 0 for unknown ones."""
+    def item_rows(self, ids: Any, name: str = "items") -> Int32Array:
+        """Rows of items; 0 for unknown ones. ``name``: what the caller's argument is called in errors."""
         if self._dense is not None and type(ids) is np.ndarray and ids.dtype == np.int64 and ids.ndim == 1:
             return self._dense.rows(ids)
-        return (self.items.codes(ids, missing=-1) + 1).astype(np.int32)
+        return (self.items.codes(ids, missing=-1, name=name) + 1).astype(np.int32)
 
     def type_rows(self, ids: Any) -> Int32Array:
         """Rows of event types; 0 for unknown ones."""
         assert self.event_types is not None
-        return (self.event_types.codes(ids, missing=-1) + 1).astype(np.int32)
+        return (self.event_types.codes(ids, missing=-1, name="event_types") + 1).astype(np.int32)
 
     def item_row(self, item: Any) -> int:
         """The row of one item by a hash of all of them, made on first use."""
