@@ -383,6 +383,10 @@ def test_own_graph_loads_saves_and_matches_the_formulas(tmp_path, lengths):
         ({"item_vectors": np.ones((3, 16))}, "item_vectors: expected shape \\(40, 16\\).*got \\(3, 16\\)"),
         ({"item_vectors": np.ones((40, 16)), "event_type_ids": ["a"]}, "event_type_ids: graph has no input"),
         ({"item_vectors": np.ones((40, 16)), "gap_boundaries": [1]}, "gap_boundaries: graph has no input"),
+        (
+            {"item_vectors": np.ones((40, 16)), "item_counts": [[1], [2, 3], 1, 2]},
+            r"^item_counts: expected whole numbers, one for each of 40 items; got list \[\[1\]",
+        ),
         ({"item_ids": ["a", "b", "a"]}, "^item_ids: expected each id once; 'a' comes twice"),
         ({"item_ids": [5, 7, 5]}, "^item_ids: expected each id once; 5 comes twice"),
         ({"event_type_ids": ["a", "a"]}, "^event_type_ids: expected each id once"),

@@ -302,9 +302,10 @@ class BehaviorModel:
         """The states after each sequence.
 
         ``sequences``: for each user the list or array of item ids, oldest first; or the pair (indptr, item ids) of one
-        flat array. ``event_types`` (ids), ``times`` (seconds or datetime64) and ``features`` (n floats an event) have
-        the same form, for models that take them. An empty sequence leaves its state as it was. ``initial``: states to
-        go on from, of this model. ``progress``: True prints to stderr, or a function of (events done, events in all).
+        flat array. ``event_types`` (ids), ``times`` (seconds, datetimes or datetime64) and ``features`` (n floats an
+        event) have the same form, for models that take them. An empty sequence leaves its state as it was.
+        ``initial``: states to go on from, of this model. ``progress``: True prints to stderr, or a function of (events
+        done, events in all).
 
         Memory beside the result stays the same however long the sequences are.
         """

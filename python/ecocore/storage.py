@@ -41,14 +41,7 @@ from . import _core
 from .arrays import describe
 from .errors import FormatError, InvalidArgument
 
-__all__ = [
-    "check_target",
-    "file_hashes",
-    "read_folder",
-    "read_hashed_folder",
-    "read_manifest",
-    "write_folder",
-]
+__all__ = ["check_target", "file_hashes", "read_folder", "read_hashed_folder", "read_manifest", "write_folder"]
 
 FORMAT = "ecocore"
 FORMAT_VERSION = 1
