@@ -195,7 +195,11 @@ def test_a_sequence_of_a_million_events(tmp_path, engine):
         (lambda m: m.encode([[5]], event_types=[[7]]), "^event_types: "),
         (lambda m: m.encode([[5]], initial=3), "^initial: expected an Encoded.*got int 3"),
         (lambda m: m.recommend([[5]], 0), "k: expected"),
-        (lambda m: m.explain([5, 15], 7), "7 is unknown"),
+        (lambda m: m.explain([5, 15], 7), "^item: 7 is unknown"),
+        (lambda m: m.explain([[5]], 5), "^sequence: expected the item ids of one sequence; .* without the outer"),
+        (lambda m: m.explain(np.array([[5]]), 5), "^sequence: expected the item ids of one sequence"),
+        (lambda m: m.explain("5", 5), r"^sequence: expected the list .*; got str '5'; use \[id\] for one"),
+        (lambda m: m.explain([5.5], 5), "^sequence: expected a whole number"),
         (lambda m: m.explain([5, 15], 5, method="magic"), "method: expected"),
     ],
 )
