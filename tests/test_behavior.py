@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -185,9 +186,20 @@ def test_a_sequence_of_a_million_events(tmp_path, engine):
         (lambda m: m.encode([[5]], features=[[1.0]]), "features: this model takes none"),
         (lambda m: m.encode((np.array([0, 2]), np.array([5]))), "indptr"),
         (lambda m: m.encode([[5], [5]], initial=m.encode([[5]])), "initial: expected 2 states; got 1"),
-        (lambda m: m.probabilities([[5]], [7]), "7 is unknown"),
+        (lambda m: m.probabilities([[5]], [7]), "^items: 7 is unknown"),
+        (lambda m: m.probabilities([[]], [7]), "^items: 7 is unknown"),
+        (lambda m: m.probabilities([[5]], [5.5]), "^items: expected a whole number"),
+        (lambda m: m.recommend([[5.5]], 3), "^sequences: expected a whole number"),
+        (lambda m: m.recommend([[5]], 3, allow=5), "^allow: expected a sequence of ids"),
+        (lambda m: m.recommend([[5]], 3, deny=[None]), "^deny: expected a whole number"),
+        (lambda m: m.encode([[5]], event_types=[[7]]), "^event_types: "),
+        (lambda m: m.encode([[5]], initial=3), "^initial: expected an Encoded.*got int 3"),
         (lambda m: m.recommend([[5]], 0), "k: expected"),
-        (lambda m: m.explain([5, 15], 7), "7 is unknown"),
+        (lambda m: m.explain([5, 15], 7), "^item: 7 is unknown"),
+        (lambda m: m.explain([[5]], 5), "^sequence: expected the item ids of one sequence; .* without the outer"),
+        (lambda m: m.explain(np.array([[5]]), 5), "^sequence: expected the item ids of one sequence"),
+        (lambda m: m.explain("5", 5), r"^sequence: expected the list .*; got str '5'; use \[id\] for one"),
+        (lambda m: m.explain([5.5], 5), "^sequence: expected a whole number"),
         (lambda m: m.explain([5, 15], 5, method="magic"), "method: expected"),
     ],
 )
@@ -195,6 +207,54 @@ def test_bad_input_is_explained(tmp_path, call, message):
     model, _, _ = load(tmp_path, "native", types=2, gaps=5)
     with pytest.raises(InvalidArgument, match=message):
         call(model)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"num_threads": -1}, "^num_threads: expected a whole number .*; got -1"),
+        ({"num_threads": 1 << 40}, "^num_threads: expected a whole number"),
+        ({"table_bytes": float("nan")}, "^table_bytes: expected a whole number .*; got float nan"),
+        ({"table_bytes": -1}, "^table_bytes: expected a whole number"),
+        ({"path": 3}, "^path: expected a path.*; got int 3"),
+        ({"path": None}, "^path: expected a path.*; got NoneType None"),
+        ({"engine": "magic"}, "^engine: expected"),
+    ],
+)
+def test_a_wrong_argument_of_load_is_no_damaged_folder(tmp_path, kwargs, message):
+    path = write_model(tmp_path / "m", *model_arrays(bias=True))
+    with pytest.raises(InvalidArgument, match=message):
+        BehaviorModel.load(**{"path": path, "device": "cpu", **kwargs})
+
+
+@pytest.mark.parametrize(
+    ("graph", "kwargs", "message"),
+    [
+        (None, {}, "^graph: expected the path of an ONNX file, or its bytes; got NoneType None"),
+        (b"", {"num_threads": -1}, "^num_threads: expected"),
+    ],
+)
+def test_wrong_arguments_of_from_graph(graph, kwargs, message):
+    with pytest.raises(InvalidArgument, match=message):
+        BehaviorModel.from_graph(graph, [1, 2], **kwargs)
+
+
+def test_states_of_another_model_of_the_same_shape_are_refused(tmp_path):
+    meta, arrays = model_arrays()
+    model = BehaviorModel.load(write_model(tmp_path / "a", meta, arrays), "cpu")
+    other = dict(arrays, layer0_W=arrays["layer0_W"] + np.float32(0.5))
+    other_model = BehaviorModel.load(write_model(tmp_path / "b", meta, other), "cpu")
+    first = other_model.encode([[5]])
+    assert first.model == other_model.sha256
+    for call in (model.encode, model.probabilities, lambda s, initial: model.recommend(s, 3, initial=initial)):
+        with pytest.raises(InvalidArgument, match=r"^initial: expected states of this model .* encode the whole"):
+            call([[15]], initial=first)
+    # The same model from another place, and states put together by hand, go on.
+    again = BehaviorModel.load(write_model(tmp_path / "c", meta, arrays), "cpu", table_bytes=0)
+    whole = model.encode([[5, 15]])
+    same(again.encode([[15]], initial=model.encode([[5]])), whole)
+    by_hand = model.encode([[5]])
+    same(model.encode([[15]], initial=dataclasses.replace(by_hand, model=None)), whole)
 
 
 def test_empty_input(tmp_path, engine):
@@ -327,12 +387,19 @@ def test_own_graph_loads_saves_and_matches_the_formulas(tmp_path, lengths):
         ({"item_vectors": np.ones((3, 16))}, "item_vectors: expected shape \\(40, 16\\).*got \\(3, 16\\)"),
         ({"item_vectors": np.ones((40, 16)), "event_type_ids": ["a"]}, "event_type_ids: graph has no input"),
         ({"item_vectors": np.ones((40, 16)), "gap_boundaries": [1]}, "gap_boundaries: graph has no input"),
+        (
+            {"item_vectors": np.ones((40, 16)), "item_counts": [[1], [2, 3], 1, 2]},
+            r"^item_counts: expected whole numbers, one for each of 40 items; got list \[\[1\]",
+        ),
+        ({"item_ids": ["a", "b", "a"]}, "^item_ids: expected each id once; 'a' comes twice"),
+        ({"item_ids": [5, 7, 5]}, "^item_ids: expected each id once; 5 comes twice"),
+        ({"event_type_ids": ["a", "a"]}, "^event_type_ids: expected each id once"),
         ({"item_vectors": np.ones((40, 16)), "roles": {"items": "x"}}, "role 'items' names it"),
     ],
 )
 def test_own_graph_misfits_are_explained(kwargs, message):
     with pytest.raises(InvalidArgument, match=message):
-        BehaviorModel.from_graph(graph_bytes(*model_arrays()), np.arange(40), device="cpu", **kwargs)
+        BehaviorModel.from_graph(graph_bytes(*model_arrays()), **{"item_ids": np.arange(40), "device": "cpu", **kwargs})
 
 
 @needs_graphs

@@ -274,6 +274,10 @@ def test_bad_input_raises():
         Profiles([1, 2])
     events, shop = small()
     with events:
+        with pytest.raises(InvalidArgument, match=r"^model: expected a BehaviorModel; got str 'next'; use .*load"):
+            Profiles(events, model="next")
+        with pytest.raises(InvalidArgument, match=r"^catalogue: expected a Catalogue; got int 3; use read_catalogue"):
+            Profiles(events, 3)
         with pytest.raises(InvalidArgument, match="customer: 'dan' is unknown"):
             shop.profile("dan")
         with pytest.raises(InvalidArgument, match="k: expected"):

@@ -363,13 +363,27 @@ def test_states_of_two_models_never_mix_and_replay_makes_them_anew(tmp_path, eng
         (lambda s: s.append_many([1, 2], [5, 5], times=[1.0]), "times: expected 2"),
         (lambda s: s.append_many([1, 2], [5, 5], times=[1.0, np.nan]), "finite"),
         (lambda s: s.append_many([1, 2], [5, 5], event_types=["a"]), "event_types: expected 2"),
-        (lambda s: s.append_many([1, None], [5, 5]), "user: expected"),
+        (lambda s: s.append_many([1, 2], [5, None]), "^items: expected a whole number"),
+        (lambda s: s.append_many([1, 2], [5, 5], event_types=[7, 8]), "^event_types: "),
+        (
+            lambda s: s.append_many([1, None], [5, 5]),
+            "^users: expected a whole number or text; got NoneType None at place 1; leave",
+        ),
+        (lambda s: s.append_many([1, 2, 1 << 70], [5, 5, 5]), "^users: .* 64 bits .*; got int 1180.* at place 2"),
+        (lambda s: s.append_many(["a", "\ud800"], [5, 5]), "^users: expected text that UTF-8 can hold; .* at place 1"),
+        (lambda s: s.append(1, 5, time=10**400), "^time: expected finite seconds"),
+        (lambda s: s.append_many([1, 2], [5, 5], times=[1.0, 10**400]), "^times: event 1: expected finite seconds"),
+        (
+            lambda s: s.append_many([1, 2], [5, 5], times=[dt.datetime(2024, 5, 1), None]),
+            "^times: event 1: expected finite seconds or a datetime; got NoneType",
+        ),
+        (lambda s: s.append_many([1, 2], [5, 5], times=[[1.0], [2.0, 3.0]]), "^times: expected seconds or datetimes"),
         (lambda s: s.append_many("ab", [5, 5]), "users: expected a list"),
         (lambda s: s.append_many(5, [5]), "users: expected a list"),
-        (lambda s: s.append_many([np.True_], [5]), "user: expected"),
+        (lambda s: s.append_many([np.True_], [5]), "^users: expected .* at place 0"),
         (lambda s: s.append(1, np.True_), "item: expected a whole number"),
         (lambda s: s.recommend(1, 0), "k: expected"),
-        (lambda s: s.probabilities(1, [7]), "7 is unknown"),
+        (lambda s: s.probabilities(1, [7]), "^items: 7 is unknown"),
     ],
 )
 def test_a_failed_call_changes_nothing(tmp_path, call, message):
@@ -529,6 +543,11 @@ def test_bad_stores(tmp_path):
         ({"ttl": 0}, "ttl"),
         ({"max_delay": -1}, "max_delay"),
         ({"max_batch": 0}, "max_batch"),
+        ({"max_batch": 10**30}, "max_batch: expected a whole number from 1 to"),
+        ({"ttl": True}, "ttl: expected a number of seconds above 0; got bool True"),
+        ({"ttl": np.float32("nan")}, "ttl: expected a finite number of seconds above 0; got nan"),
+        ({"ttl": 10**400}, "ttl: expected a finite number"),
+        ({"max_delay": 2}, "max_delay: expected a finite number of seconds of at least 0 and at most 1; got 2.0"),
         ({"history": -1}, "history"),
         ({"history": 1 << 40}, "history"),
     ):
@@ -536,6 +555,46 @@ def test_bad_stores(tmp_path):
             SessionStore(model, **kwargs)
     with pytest.raises(InvalidArgument, match="model: expected a BehaviorModel"):
         SessionStore("m")
+
+
+def test_numpys_numbers_are_seconds(tmp_path):
+    store = SessionStore(load(tmp_path), ttl=np.float32(3), max_delay=np.float64(0))
+    now = [0.0]
+    store._now = lambda: now[0]
+    store.append(1, 5)
+    now[0] = 2.5
+    assert 1 in store
+    now[0] = 3.5
+    assert 1 not in store
+
+
+def test_a_store_that_memory_cannot_hold_says_what_to_make_smaller(tmp_path, monkeypatch):
+    def none_left(*args, **kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr("ecocore.sessions._core.SessionStates", none_left)
+    with pytest.raises(MemoryError, match=r"^capacity: .*; got 1,000, each with a history of 7 events; make capacity"):
+        SessionStore(load(tmp_path), capacity=1000, history=7)
+
+
+@pytest.mark.parametrize("form", [list, lambda x: np.array(x, object), lambda x: [np.datetime64(t) for t in x]])
+def test_many_times_may_be_datetimes_as_one_may(tmp_path, form):
+    model = load(tmp_path, gaps=6)
+    times = [dt.datetime(2024, 5, 1), dt.datetime(2024, 5, 1, 0, 3), dt.datetime(2024, 5, 2)]
+    one, many = SessionStore(model), SessionStore(model)
+    for item, time in zip([5, 15, 25], times, strict=True):
+        one.append(1, item, time=time)
+    many.append_many([1, 1, 1], [5, 15, 25], times=form(times))
+    assert contents(many, [1]) == contents(one, [1])
+    assert many.state(1).last_time == dt.datetime(2024, 5, 2, tzinfo=dt.UTC).timestamp()
+    holds(many, [1], model.encode([[5, 15, 25]], times=[times]))
+
+
+def test_many_times_may_bear_a_zone(tmp_path):
+    store = SessionStore(load(tmp_path, gaps=6))
+    time = dt.datetime(2024, 5, 1, 2, tzinfo=dt.timezone(dt.timedelta(hours=2)))
+    store.append_many([1], [5], times=[time])
+    assert store.state(1).last_time == dt.datetime(2024, 5, 1, tzinfo=dt.UTC).timestamp()
 
 
 @needs_graphs

@@ -13,7 +13,6 @@ With s_ui = <x_u, y_i>, confidence c_ui = alpha |r_ui| on observed pairs and tar
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
@@ -21,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from .arrays import Csr, FloatArray, Int64Array, describe
+from .arrays import Csr, FloatArray, Int64Array, as_number, describe
 from .errors import InvalidArgument
 
 Float64Array = npt.NDArray[np.float64]
@@ -97,17 +96,6 @@ def make_objective(
         else as_number(0.1 if unobserved_weight is None else unobserved_weight, "unobserved_weight"),
         as_number(1.0 if regularization_exponent is None else regularization_exponent, "regularization_exponent"),
     )
-
-
-def as_number(x: object, name: str, *, positive: bool = False) -> float:
-    """A finite number of at least 0 (above 0 if ``positive``) that float32 can hold."""
-    bound = "above 0" if positive else "of at least 0"
-    if isinstance(x, (bool, np.bool_)) or not isinstance(x, (int, float, np.integer, np.floating)):
-        raise InvalidArgument(f"{name}: expected a number {bound}; got {describe(x)}")
-    value = float(x)
-    if not math.isfinite(value) or value < 0 or (positive and value == 0) or value > 1e38:
-        raise InvalidArgument(f"{name}: expected a finite number {bound}; got {value}")
-    return value
 
 
 def solve_rows(

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from . import _core
 from .als_factors import Factors, Side
 from .als_features import FeatureMap, FeaturePrior
-from .als_objective import Float64Array, Objective, Solver, as_number, solve_rows
-from .arrays import Csr, FloatArray, as_matrix
+from .als_objective import Float64Array, Objective, Solver, solve_rows
+from .arrays import Csr, FloatArray, as_matrix, as_number
 from .errors import InvalidArgument
 
 

@@ -6,6 +6,7 @@ meaning is converted (at most one copy), the rest raises an error that says what
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from . import _core
 from .errors import InvalidArgument
 
-__all__ = ["Csr", "as_count", "as_csr", "as_finite_vector", "as_ids", "as_matrix"]
+__all__ = ["Csr", "as_count", "as_csr", "as_finite_vector", "as_ids", "as_matrix", "as_number"]
 
 FloatArray = npt.NDArray[np.float32]
 Int32Array = npt.NDArray[np.int32]
@@ -72,6 +73,22 @@ def as_count(x: Any, name: str, *, minimum: int = 1, maximum: int | None = None)
     if n < minimum or (maximum is not None and n > maximum):
         raise InvalidArgument(f"{name}: expected a whole number {limits}; got {n}")
     return n
+
+
+def as_number(x: object, name: str, *, positive: bool = False, maximum: float = 1e38, unit: str = "") -> float:
+    """A finite number of at least 0 (above 0 if ``positive``) and at most ``maximum``, by default what float32 can
+    hold; NumPy's numbers too, but no bools. ``unit`` says in errors what it counts."""
+    what = f"a number{unit and ' of '}{unit} {'above 0' if positive else 'of at least 0'}"
+    if isinstance(x, (bool, np.bool_)) or not isinstance(x, (int, float, np.integer, np.floating)):
+        raise InvalidArgument(f"{name}: expected {what}; got {describe(x)}")
+    try:
+        value = float(x)
+    except OverflowError:  # a whole number beyond float64
+        value = math.inf
+    if not math.isfinite(value) or value < 0 or (positive and value == 0) or value > maximum:
+        limit = f" and at most {maximum:g}" if maximum != 1e38 else ""
+        raise InvalidArgument(f"{name}: expected {what.replace('a number', 'a finite number')}{limit}; got {value}")
+    return value
 
 
 def as_matrix(x: Any, name: str, *, columns: int | None = None) -> FloatArray:

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import as_count, as_finite_vector, as_matrix
+from .arrays import as_count, as_finite_vector, as_matrix, describe
 from .behavior_folder import CONTRACT, KIND, check_folder, identity, vocabulary_of
 from .errors import FormatError, InvalidArgument
 from .event_shares import EventShares, as_event_counts
@@ -35,6 +35,7 @@ FloatArray = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
 
 _SCRATCH = 1 << 20  # scores at once, beside the result
+_MOST_THREADS, _MOST_BYTES = (1 << 31) - 1, (1 << 63) - 1  # what native code can be told
 _SLICE_EVENTS = 1 << 22  # events between two signs of progress, and in memory as temporaries
 
 
@@ -56,7 +57,9 @@ class Encoded:
     makes of a state (for most models: what item vectors are multiplied with). ``last_time``: latest time of each
     sequence, seconds, NaN where none is known. ``unknown``: events whose item the model does not know, which count as
     its out-of-vocabulary row. ``late``: events with a time before the latest one, which count as a gap of zero.
-    ``events``: int64 [sequences], how many are behind each state, those before ``initial`` too.
+    ``events``: int64 [sequences], how many are behind each state, those before ``initial`` too. ``model``: the
+    ``sha256`` of the model whose states these are; another refuses them. None, of states put together by hand: any
+    model whose states have this shape takes them.
     """
 
     h: FloatArray
@@ -66,6 +69,7 @@ class Encoded:
     unknown: int
     late: int
     events: npt.NDArray[np.int64]
+    model: str | None = None
 
     def __len__(self) -> int:
         return len(self.h)
@@ -141,9 +145,14 @@ class BehaviorModel:
         table ahead (4 x hidden floats an item for LSTM) if it fits into so much. ``limits``: what a graph may contain.
         ``verify`` compares every file's checksum, which reads all of it.
 
-        Raises FormatError for a damaged folder or a refused graph, InvalidArgument for a graph that does not fit the
-        contract, MissingExtra where ONNX Runtime is needed and absent.
+        Raises FormatError for a damaged folder or a refused graph, InvalidArgument for a wrong argument and for a graph
+        that does not fit the contract, MissingExtra where ONNX Runtime is needed and absent.
         """
+        # Before the folder is read, whose fault a wrong argument would else seem to be.
+        num_threads = as_count(num_threads, "num_threads", minimum=0, maximum=_MOST_THREADS)
+        table_bytes = as_count(table_bytes, "table_bytes", minimum=0, maximum=_MOST_BYTES)
+        if engine not in ("auto", "native", "onnxruntime"):
+            raise InvalidArgument(f"engine: expected 'auto', 'native' or 'onnxruntime'; got {engine!r}")
         meta, arrays, hashes = read_hashed_folder(path, KIND, verify=verify)
         where = str(path)
         has_weights = check_folder(meta, arrays, where)
@@ -154,8 +163,6 @@ class BehaviorModel:
             bias = arrays["item_bias"][1:] if meta.get("item_bias") else None
             with _named_folder(where, "item_vectors and item_bias"):
                 index = TopKIndex(widen(arrays, "item_vectors")[1:], bias=bias, num_threads=num_threads)
-        if engine not in ("auto", "native", "onnxruntime"):
-            raise InvalidArgument(f"engine: expected 'auto', 'native' or 'onnxruntime'; got {engine!r}")
         if engine == "native" and (not has_weights or device == "cuda"):
             why = "runs on the CPU" if has_weights else "needs plain weights, which this folder lacks"
             raise InvalidArgument(f"engine: 'native' {why}; use engine='onnxruntime'")
@@ -212,6 +219,9 @@ class BehaviorModel:
 
         Raises FormatError for a graph that is refused, InvalidArgument for one that does not fit.
         """
+        num_threads = as_count(num_threads, "num_threads", minimum=0, maximum=_MOST_THREADS)
+        if not isinstance(graph, (bytes, str, os.PathLike)):
+            raise InvalidArgument(f"graph: expected the path of an ONNX file, or its bytes; got {describe(graph)}")
         data, _ = read_graph(graph, limits)
         gaps = [float(b) for b in gap_boundaries]
         meta: dict[str, Any] = {"contract": CONTRACT, "probability": probability, "roles": dict(roles or {})}
@@ -221,7 +231,7 @@ class BehaviorModel:
             if ids is None:
                 meta[name] = None
                 continue
-            meta[name], parts = (ids if isinstance(ids, IdMap) else IdMap(ids)).to_parts()
+            meta[name], parts = (ids if isinstance(ids, IdMap) else IdMap(ids, name=name)).to_parts()
             arrays |= {f"{name}_{part}": a for part, a in parts.items()}
         if probability not in ("sigmoid", "softmax"):
             raise InvalidArgument(f"probability: expected 'sigmoid' or 'softmax'; got {probability!r}")
@@ -292,13 +302,16 @@ class BehaviorModel:
         """The states after each sequence.
 
         ``sequences``: for each user the list or array of item ids, oldest first; or the pair (indptr, item ids) of one
-        flat array. ``event_types`` (ids), ``times`` (seconds or datetime64) and ``features`` (n floats an event) have
-        the same form, for models that take them. An empty sequence leaves its state as it was. ``initial``: states to
-        go on from. ``progress``: True prints to stderr, or a function of (events done, events in all).
+        flat array. ``event_types`` (ids), ``times`` (seconds, datetimes or datetime64) and ``features`` (n floats an
+        event) have the same form, for models that take them. An empty sequence leaves its state as it was.
+        ``initial``: states to go on from, of this model. ``progress``: True prints to stderr, or a function of (events
+        done, events in all).
 
         Memory beside the result stays the same however long the sequences are.
         """
         sequences = _kept(sequences)
+        if initial is not None:
+            self._check_initial(initial)
         clock = None if initial is None else initial.last_time
         if initial is not None and isinstance(sequences, Sized) and len(initial) != _count(sequences):
             raise InvalidArgument(f"initial: expected {_count(sequences)} states; got {len(initial)}")
@@ -412,7 +425,7 @@ class BehaviorModel:
 
     def probabilities_of(self, query: FloatArray, items: Any = None) -> FloatArray:
         """As :meth:`probabilities`, of ``Encoded.query``: the network's own, of the zero state too."""
-        codes = None if items is None else self.items.codes(items)
+        codes = None if items is None else self.items.codes(items, name="items")
         if self._index is None:
             p = query[:, -len(self.items) :]
             return np.ascontiguousarray(p if codes is None else p[:, codes])
@@ -454,7 +467,7 @@ class BehaviorModel:
         cold = encoded.events == 0
         if self._shares is None or not cold.any():
             return self.probabilities_of(encoded.query, items)
-        codes = None if items is None else self.items.codes(items)
+        codes = None if items is None else self.items.codes(items, name="items")
         # A graph's own probabilities are what they are, whatever is asked for; so are the shares beside them.
         among = self._probability == "softmax" and self._index is not None
         shares = self._shares.probabilities(codes, among=among)
@@ -467,8 +480,11 @@ class BehaviorModel:
     def _limits(self, k: Any, allow: Any, deny: Any) -> tuple[int, Array | None, Array | None]:
         """k, and the codes of the items that the model knows."""
         k = as_count(k, "k", maximum=len(self.items))
-        allow, deny = (None if x is None else self.items.codes(x, missing=-1) for x in (allow, deny))
-        allow, deny = (None if x is None else x[x >= 0] for x in (allow, deny))
+        known = {
+            name: None if ids is None else self.items.codes(ids, missing=-1, name=name)
+            for name, ids in (("allow", allow), ("deny", deny))
+        }
+        allow, deny = (None if x is None else x[x >= 0] for x in known.values())
         return k, allow, deny
 
     def _search(
@@ -478,6 +494,16 @@ class BehaviorModel:
             return _best(query[:, -len(self.items) :], k, exclude, allow, deny)
         found = self._index.search(query, k, exclude=exclude, allow=allow, deny=deny)
         return found.ids, found.scores
+
+    def _check_initial(self, initial: Any) -> None:
+        if not isinstance(initial, Encoded):
+            raise InvalidArgument(f"initial: expected an Encoded, as encode gives it; got {describe(initial)}")
+        if initial.model not in (None, self.sha256):
+            raise InvalidArgument(
+                f"initial: expected states of this model ({self.sha256[:12]}...); got those of another"
+                f" ({str(initial.model)[:12]}...); states of two models cannot mix: encode the whole sequences with"
+                " this one"
+            )
 
     def _zeros(self, rows: int) -> tuple[FloatArray, FloatArray | None]:
         shape = (rows, self._engine.layers, self._engine.hidden)
@@ -508,7 +534,7 @@ class BehaviorModel:
                 if report is not None:
                     report(int(rows.indptr[b]), total)
             h, c = new_h, new_c
-        return Encoded(h, c, query, rows.last_time, rows.unknown, rows.late, np.diff(rows.indptr))
+        return Encoded(h, c, query, rows.last_time, rows.unknown, rows.late, np.diff(rows.indptr), self.sha256)
 
     def _check_columns(self, where: str) -> None:
         n = len(self.items)

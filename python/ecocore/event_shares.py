@@ -16,11 +16,14 @@ __all__ = ["EventShares", "as_event_counts"]
 
 def as_event_counts(x: Any, size: int) -> Int64Array:
     """The argument ``item_counts`` as int64 [size], a copy; InvalidArgument for what are no counts of events."""
-    a = np.asarray(x)
+    try:
+        a = np.asarray(x)
+    except ValueError:  # rows of unequal length, which are no array
+        a = np.array(None)
     if a.ndim != 1 or a.size != size or a.dtype.kind not in "iu":
         raise InvalidArgument(
-            f"item_counts: expected whole numbers, one for each of {size} items; got {describe(a)}; count with"
-            " np.bincount(codes, minlength=items)"
+            f"item_counts: expected whole numbers, one for each of {size} items; got"
+            f" {describe(x if a.dtype == object else a)}; count with np.bincount(codes, minlength=items)"
         )
     counts = np.array(a, np.int64)
     if counts.min() < 0:  # uint64 beyond int64, too

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import Int32Array, Int64Array, as_count
+from .arrays import Int32Array, Int64Array, as_count, describe
 from .errors import InvalidArgument
 from .recurrent_gradients import RecurrentGradients, input_vectors
 from .sequences import EventRows, _gaps, _like, as_times
@@ -59,11 +60,12 @@ def explained(
     """:meth:`BehaviorModel.explain`."""
     if method not in ("occlusion", "replacement", "gradients"):
         raise InvalidArgument(f"method: expected 'occlusion', 'replacement' or 'gradients'; got {method!r}")
-    code = model.items.code(item)
+    sequence = _one_sequence(sequence)
+    code = model.items.code(item, "item")
     steps = as_count(steps, "steps")
     gradients = _gradients(model, code) if method == "gradients" else None
     given = [[x] if x is not None else None for x in (sequence, event_types, times, features)]
-    rows = model.vocabulary.rows(*given)
+    rows = model.vocabulary.rows(*given, name="sequence")
     n = int(rows.indptr[-1])
     look = min(as_count(window, "window"), n)
     start = n - look
@@ -109,6 +111,24 @@ def explained(
     layers = np.full((n, h.shape[1]), np.nan, np.float32)
     layers[start:] = _moved(h)
     return Explanation(item, float(p[0]), contributions, method, layers, baseline)
+
+
+def _one_sequence(x: Any) -> Any:
+    """The argument ``sequence``, as a list if it is no array."""
+    if isinstance(x, (str, bytes)) or not isinstance(x, Iterable):
+        raise InvalidArgument(
+            f"sequence: expected the list of one sequence's item ids, oldest first; got {describe(x)}; use [id] for one"
+            " event"
+        )
+    if not isinstance(x, np.ndarray):
+        x = list(x)
+    nested = x.ndim != 1 if isinstance(x, np.ndarray) else any(isinstance(e, (list, tuple, np.ndarray)) for e in x)
+    if nested:
+        raise InvalidArgument(
+            f"sequence: expected the item ids of one sequence; got {describe(x)}, a list of sequences; give"
+            " one of them, without the outer brackets"
+        )
+    return x
 
 
 def _gradients(model: BehaviorModel, code: int) -> RecurrentGradients:

@@ -42,13 +42,14 @@ class IdMap:
     _hashes: UInt64Array  # uint64 [n], sorted
     _order: Int64Array | None  # code of each place in sorted order; None where ids already rise
 
-    def __init__(self, ids: Iterable[Any]) -> None:
-        """``ids``: a sequence or 1-D array of whole numbers or of strings, in the order of their codes."""
-        kind, values, blob, offsets = _parse(ids, "ids")
+    def __init__(self, ids: Iterable[Any], *, name: str = "ids") -> None:
+        """``ids``: a sequence or 1-D array of whole numbers or of strings, in the order of their codes. ``name``: what
+        the caller's argument is called in errors."""
+        kind, values, blob, offsets = _parse(ids, name)
         if kind == "int":
-            self._set_int(values)
+            self._set_int(values, name)
         else:
-            self._set_str(blob, offsets)
+            self._set_str(blob, offsets, name)
 
     @classmethod
     def range(cls, n: int) -> IdMap:
@@ -234,15 +235,17 @@ class IdMap:
         return out
 
     # ---- building and finding ----------------------------------------------------------------------------------------
-    def _set_int(self, values: Int64Array) -> None:
+    def _set_int(self, values: Int64Array, name: str = "ids") -> None:
         rising = bool(np.all(values[1:] > values[:-1]))
         order = None if rising else np.argsort(values, kind="stable").astype(np.int64)
         if order is not None:
-            _refuse_twice(values[order][1:] == values[order][:-1], lambda at: int(values[order[at]]))
+            twice = np.flatnonzero(values[order][1:] == values[order][:-1])
+            if twice.size:
+                raise _comes_twice(name, int(values[order[twice[0]]]))
         self._values, self._order = values, order
         self._blob, self._offsets, self._hashes = _NO_BYTES, _ONE_ZERO, _NO_HASHES
 
-    def _set_str(self, blob: UInt8Array, offsets: Int64Array) -> None:
+    def _set_str(self, blob: UInt8Array, offsets: Int64Array, name: str = "ids") -> None:
         hashes = _hash(blob, offsets)
         order = np.argsort(hashes, kind="stable").astype(np.int64)
         self._values, self._order = None, order
@@ -252,10 +255,10 @@ class IdMap:
         seen: dict[bytes, int] = {}
         for at in np.union1d(meets, meets + 1).tolist():
             code = int(order[at])
-            name = bytes(blob[offsets[code] : offsets[code + 1]])
-            if name in seen:
-                raise InvalidArgument(f"ids: expected each id once; {name.decode()!r} comes twice")
-            seen[name] = code
+            text = bytes(blob[offsets[code] : offsets[code + 1]])
+            if text in seen:
+                raise _comes_twice(name, text.decode())
+            seen[text] = code
 
     def _unknown(self, name: str, x: Any, count: int = 1) -> InvalidArgument:
         known = f"one of the {len(self)} known, such as {self[0]!r}" if len(self) else "nothing, the map is empty"
@@ -355,9 +358,8 @@ def _shape_of(arrays: dict[str, npt.NDArray[Any]], name: str) -> str:
     return f"{arrays[name].dtype} of shape {arrays[name].shape}" if name in arrays else "none"
 
 
-def _refuse_twice(twice: npt.NDArray[np.bool_], name: Any) -> None:
-    if twice.any():
-        raise InvalidArgument(f"ids: expected each id once; {name(int(np.argmax(twice)))!r} comes twice")
+def _comes_twice(name: str, x: int | str) -> InvalidArgument:
+    return InvalidArgument(f"{name}: expected each id once; {x!r} comes twice; leave one of them out")
 
 
 def _whole(x: Any, name: str) -> int:

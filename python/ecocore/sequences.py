@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -80,11 +81,13 @@ class Vocabulary:
         features: Any = None,
         *,
         last_time: Float64Array | None = None,
+        name: str = "sequences",
     ) -> EventRows:
         """Lists (or arrays) of item ids, one for each sequence, in rows of the tables. Also taken: the pair (indptr,
-        item ids) of one flat array. ``event_types``, ``times`` and ``features`` have the same form."""
-        indptr, flat = _flat(sequences, "sequences")
-        items = self.item_rows(flat)
+        item ids) of one flat array. ``event_types``, ``times`` and ``features`` have the same form. ``name``: what the
+        caller's argument is called in errors."""
+        indptr, flat = _flat(sequences, name)
+        items = self.item_rows(flat, name)
         ids = [items]
         if self.event_types is not None:
             if event_types is None:
@@ -104,16 +107,16 @@ class Vocabulary:
             ids.append(gaps)
         return EventRows(indptr, ids, self._features(indptr, features), clock, int(np.count_nonzero(items == 0)), late)
 
-    def item_rows(self, ids: Any) -> Int32Array:
-        """Rows of items; 0 for unknown ones."""
+    def item_rows(self, ids: Any, name: str = "items") -> Int32Array:
+        """Rows of items; 0 for unknown ones. ``name``: what the caller's argument is called in errors."""
         if self._dense is not None and type(ids) is np.ndarray and ids.dtype == np.int64 and ids.ndim == 1:
             return self._dense.rows(ids)
-        return (self.items.codes(ids, missing=-1) + 1).astype(np.int32)
+        return (self.items.codes(ids, missing=-1, name=name) + 1).astype(np.int32)
 
     def type_rows(self, ids: Any) -> Int32Array:
         """Rows of event types; 0 for unknown ones."""
         assert self.event_types is not None
-        return (self.event_types.codes(ids, missing=-1) + 1).astype(np.int32)
+        return (self.event_types.codes(ids, missing=-1, name="event_types") + 1).astype(np.int32)
 
     def item_row(self, item: Any) -> int:
         """The row of one item by a hash of all of them, made on first use."""
@@ -196,15 +199,37 @@ class _DenseRows:
         return rows
 
 
+def as_seconds(time: Any, name: str = "time") -> float:
+    """Finite seconds of a number, a datetime (UTC where it has no zone) or ``np.datetime64``."""
+    seconds = np.nan
+    if isinstance(time, dt.datetime):
+        if time == time:  # unlike pandas' NaT
+            seconds = (time if time.tzinfo else time.replace(tzinfo=dt.UTC)).timestamp()
+    elif isinstance(time, np.datetime64):
+        if not np.isnat(time):
+            seconds = float(_seconds_since_1970(np.array([time]))[0])
+    elif isinstance(time, (int, float, np.integer, np.floating)) and not isinstance(time, bool):
+        try:
+            seconds = float(time)
+        except OverflowError:  # a whole number beyond float64
+            seconds = np.inf
+    if seconds - seconds == 0.0:
+        return seconds
+    raise InvalidArgument(
+        f"{name}: expected finite seconds or a datetime; got {describe(time)}; leave it out if not known"
+    )
+
+
 def as_times(times: Any, size: int) -> Float64Array:
-    """Finite seconds, float64 [size]; datetime64 is taken as seconds since 1970."""
-    a = np.asarray(times)
-    if a.dtype.kind == "M":
-        if np.isnat(a).any():
-            raise InvalidArgument("times: expected times; got NaT; leave times out where they are not known")
-        a = a.astype("datetime64[us]").astype(np.int64) / 1e6
+    """Finite seconds, float64 [size]; datetimes and datetime64 are taken as seconds since 1970."""
+    try:
+        a = np.asarray(times)
+    except ValueError:  # rows of unequal length, which are no array
+        raise InvalidArgument(f"times: expected seconds or datetimes; got {describe(times)}") from None
+    if a.dtype.kind in "MO":
+        a = _seconds_since_1970(a)
     if a.size and (a.dtype.kind not in "iuf" or a.ndim != 1):
-        raise InvalidArgument(f"times: expected seconds; got {describe(a)}")
+        raise InvalidArgument(f"times: expected seconds or datetimes; got {describe(a)}")
     out = np.ascontiguousarray(a, np.float64)
     if out.size != size:
         raise InvalidArgument(f"times: expected {size}, one for each event; got {out.size}")
@@ -214,6 +239,17 @@ def as_times(times: Any, size: int) -> Float64Array:
             f"times: expected finite seconds; got {out[at]} at event {at}; drop that event or its time"
         )
     return out
+
+
+def _seconds_since_1970(a: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Of an array of datetime64, or of one dimension of datetimes and the like."""
+    if a.dtype.kind == "M":
+        if np.isnat(a).any():
+            raise InvalidArgument("times: expected times; got NaT; leave times out where they are not known")
+        return a.astype("datetime64[us]").astype(np.int64) / 1e6
+    if a.ndim != 1:
+        return a
+    return np.array([as_seconds(x, f"times: event {at}") for at, x in enumerate(a.tolist())], np.float64)
 
 
 def _hash(ids: IdMap) -> dict[Any, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
+import operator
 import os
 import time as clock
 from collections.abc import Callable, Iterable
@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from .arrays import Int32Array, as_count, describe
+from .arrays import Int32Array, as_count, as_number, describe
 from .behavior import BehaviorModel, Recommendations
 from .behavior_folder import vocabulary_of
 from .errors import FormatError, InvalidArgument
 from .recurrent import NativeEngine
-from .sequences import EventRows, _gaps, as_times
+from .sequences import EventRows, _gaps, as_seconds, as_times
 from .storage import read_folder, write_folder
 
 __all__ = ["SessionStore", "UserState"]
@@ -29,6 +29,7 @@ Array = npt.NDArray[Any]
 
 KIND = "sessions"
 _NAN = float("nan")
+_MOST = (1 << 31) - 2  # what native code counts users, events of a history and of a batch up to
 _INTERNAL = ("h", "c", "query", "last_time", "last_used", "count", "indptr", "items", "types", "times")
 
 
@@ -47,7 +48,8 @@ class SessionStore:
     """Recurrent states of users, advanced by one event in constant time: the history is never run again.
 
     States lie in native memory: 4 x hidden bytes a layer and user (twice that for LSTM: 1 KB at 128), plus 12 bytes an
-    event of ``history``. The memory is asked for as users come.
+    event of ``history`` (16 for a model with event types) and about 80 bytes a user besides. The memory is asked for as
+    users come.
 
     Any number of threads may share a store. A lone caller goes straight through; callers that meet are advanced as one
     batch. Where several threads append to a store of the native engine, an event may be left for the next of them, up
@@ -62,7 +64,7 @@ class SessionStore:
         ttl: seconds without an event after which a user is not held any more; None = never. The next event or snapshot
             clears away what was held; until then ``len`` counts the user.
         history: the last events of each user that are kept for :meth:`replay`; 0 = none.
-        max_batch: events that are advanced together at most.
+        max_batch: events of different calls that are advanced together at most; one call with more goes whole.
         max_delay: seconds that a batch may wait for callers that were there a moment ago; 0 = it never waits. Worth
             about the time of one run where runs are slow (CUDA), nothing where they are quick.
     """
@@ -85,30 +87,36 @@ class SessionStore:
                 "model: expected one without the input 'features', which a store does not keep for a replay;"
                 " use model.encode(..., initial=...)"
             )
-        if ttl is not None and not (isinstance(ttl, (int, float)) and 0 < ttl < float("inf")):
-            raise InvalidArgument(f"ttl: expected seconds above 0, or None; got {ttl!r}")
-        if not (isinstance(max_delay, (int, float)) and 0 <= max_delay <= 1):
-            raise InvalidArgument(f"max_delay: expected 0 to 1 seconds; got {max_delay!r}")
+        ttl = 0.0 if ttl is None else as_number(ttl, "ttl", positive=True, unit="seconds")
+        max_delay = as_number(max_delay, "max_delay", maximum=1.0, unit="seconds")
+        capacity = as_count(capacity, "capacity", maximum=_MOST)
         self._model = model
         self._now: Callable[[], float] = clock.time
         self._item_row, self._type_row = vocabulary.item_row, vocabulary.type_row
         self._shape = (engine.layers, engine.hidden)
-        self._history = as_count(history, "history", minimum=0, maximum=(1 << 31) - 2)
+        self._history = as_count(history, "history", minimum=0, maximum=_MOST)
         boundaries = vocabulary.gap_boundaries
-        self._states = _core.SessionStates(
-            engine.net if isinstance(engine, NativeEngine) else self._advance,
-            state=engine.layers * engine.hidden,
-            has_cell=engine.has_cell,
-            query=0 if engine.output_of_state else engine.output_size,
-            has_types=vocabulary.event_types is not None,
-            has_gaps=boundaries is not None,
-            gap_edges=[] if boundaries is None else boundaries.tolist(),
-            capacity=as_count(capacity, "capacity", maximum=(1 << 31) - 2),
-            ttl=0.0 if ttl is None else float(ttl),
-            history=self._history,
-            max_batch=as_count(max_batch, "max_batch"),
-            max_delay=float(max_delay),
-        )
+        max_batch = as_count(max_batch, "max_batch", maximum=_MOST)
+        try:
+            self._states = _core.SessionStates(
+                engine.net if isinstance(engine, NativeEngine) else self._advance,
+                state=engine.layers * engine.hidden,
+                has_cell=engine.has_cell,
+                query=0 if engine.output_of_state else engine.output_size,
+                has_types=vocabulary.event_types is not None,
+                has_gaps=boundaries is not None,
+                gap_edges=[] if boundaries is None else boundaries.tolist(),
+                capacity=capacity,
+                ttl=ttl,
+                history=self._history,
+                max_batch=max_batch,
+                max_delay=max_delay,
+            )
+        except MemoryError:
+            raise MemoryError(
+                f"capacity: expected as many users as memory can be had for; got {capacity:,}, each with a history of"
+                f" {self._history:,} events; make capacity or history smaller"
+            ) from None
 
     @property
     def model(self) -> BehaviorModel:
@@ -131,18 +139,21 @@ class SessionStore:
     # ---- events ------------------------------------------------------------------------------------------------------
 
     def append(self, user: int | str, item: Any, *, event_type: Any = None, time: Any = None) -> None:
-        """Advances the user's state by one event. An unknown item counts as the out-of-vocabulary row; ``time`` is
-        seconds or a datetime; one before the user's latest counts as a gap of zero and does not set the clock back."""
+        """Advances the user's state by one event. An unknown item counts as the out-of-vocabulary row, and so does an
+        unknown ``event_type``, without a word: :meth:`stats` counts the items only. ``time`` is seconds or a datetime
+        (UTC where it has no zone); one before the user's latest counts as a gap of zero and does not set the clock
+        back."""
         self._states.append(
             user if type(user) is int else _key(user),
             self._item_row(item),
             0 if event_type is None else self._type_row(event_type),
-            _NAN if time is None else _seconds(time),
+            _NAN if time is None else as_seconds(time),
             self._now(),
         )
 
     def append_many(self, users: Any, items: Any, *, event_types: Any = None, times: Any = None) -> None:
-        """Advances many events at once, equal lengths, in their order; a user may come more than once. A call that
+        """Advances many events at once, equal lengths, in their order; a user may come more than once. ``times``:
+        seconds, datetimes or datetime64, as of :meth:`append`. A call that
         raises has advanced none; readers may see one user's events before another's while it is at work."""
         vocabulary = self._model.vocabulary
         keys = _keys(users)
@@ -156,7 +167,10 @@ class SessionStore:
             if values is not None and len(values) != len(keys):
                 raise InvalidArgument(f"{name}: expected {len(keys)}, one for each user; got {len(values)}")
         seconds = None if times is None else as_times(times, len(keys))
-        self._states.append_many(keys, rows, types, seconds, self._now())
+        try:
+            self._states.append_many(keys, rows, types, seconds, self._now())
+        except InvalidArgument as e:
+            raise _bad_user(keys) or e from None
 
     # ---- answers -----------------------------------------------------------------------------------------------------
 
@@ -322,18 +336,25 @@ def _keys(users: Any) -> Any:
     return users.tolist() if isinstance(users, np.ndarray) else list(users)
 
 
-def _seconds(time: Any) -> float:
-    if isinstance(time, dt.datetime):
-        return (time if time.tzinfo else time.replace(tzinfo=dt.UTC)).timestamp()
-    if isinstance(time, np.datetime64):
-        return float(as_times(np.array([time]), 1)[0])
-    if isinstance(time, (int, float, np.integer, np.floating)) and not isinstance(time, bool):
-        seconds = float(time)
-        if seconds - seconds == 0.0:
-            return seconds
-    raise InvalidArgument(
-        f"time: expected finite seconds or a datetime; got {describe(time)}; leave it out if not known"
-    )
+def _bad_user(users: Any) -> InvalidArgument | None:
+    """Which of many users native code refused, and why; None where it was something else."""
+    for at, user in enumerate(users if isinstance(users, list) else ()):
+        expected = "a whole number or text"
+        try:
+            if isinstance(user, str):
+                expected = "text that UTF-8 can hold"
+                user.encode()
+                continue
+            if not isinstance(user, (bool, np.bool_)) and -(1 << 63) <= operator.index(user) < 1 << 63:
+                continue
+            if isinstance(user, int) and not isinstance(user, bool):
+                expected = "a whole number of at most 64 bits (use str(user) for larger ones)"
+        except (TypeError, UnicodeEncodeError):
+            pass
+        return InvalidArgument(
+            f"users: expected {expected}; got {describe(user)} at place {at}; leave that event out or mend its user"
+        )
+    return None
 
 
 def _moved(old: Any, new: Any) -> Int32Array:

@@ -38,6 +38,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
+from .arrays import describe
 from .errors import FormatError, InvalidArgument
 
 __all__ = ["check_target", "file_hashes", "read_folder", "read_hashed_folder", "read_manifest", "write_folder"]
@@ -64,6 +65,13 @@ Array = npt.NDArray[Any]
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 
+def _as_path(path: Any) -> Path:
+    """InvalidArgument for what is neither text nor path-like."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise InvalidArgument(f"path: expected a path, as text or pathlib.Path; got {describe(path)}")
+    return Path(path)
+
+
 def write_folder(
     path: str | os.PathLike[str], kind: str, meta: Mapping[str, Json], arrays: Mapping[str, Array]
 ) -> None:
@@ -73,7 +81,7 @@ def write_folder(
     Raises InvalidArgument for what cannot be stored and for a path that is a file, a folder of something else, or a
     model of another kind; OSError when the disk is full or refuses. In either case what was there before is unchanged.
     """
-    folder = Path(path)
+    folder = _as_path(path)
     if not _KIND.fullmatch(kind):
         raise InvalidArgument(f"kind: expected letters, digits, '_', '-' or '.'; got {kind!r}")
     _check_json(meta, "meta")
@@ -92,7 +100,7 @@ def write_folder(
 def check_target(path: str | os.PathLike[str], kind: str) -> None:
     """Raises what :func:`write_folder` would raise for this path, before the work whose result it is to hold is done.
     Nothing is made or changed."""
-    folder = Path(path)
+    folder = _as_path(path)
     if folder.is_dir():
         with _opened(folder) as fd:
             _check_ours(fd, folder, kind)
@@ -124,7 +132,7 @@ def read_hashed_folder(
 ) -> tuple[dict[str, Any], dict[str, Array], dict[str, str]]:
     """As :func:`read_folder`, and the sha256 of every array's file by the array's name, all from one manifest: a second
     reading of it could already be of another model."""
-    folder = Path(path)
+    folder = _as_path(path)
     seen: object = None
     for _ in range(_READ_ATTEMPTS):
         with _opened(folder) as fd:
@@ -152,8 +160,9 @@ def read_hashed_folder(
 def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What a model folder says of itself: ``kind``, ``ecocore`` (the version that wrote it), ``format_version``,
     ``meta``, and ``arrays`` with dtype, shape and bytes of each. No array is opened."""
-    with _opened(Path(path)) as fd:
-        return _load_manifest(fd, Path(path)).raw
+    folder = _as_path(path)
+    with _opened(folder) as fd:
+        return _load_manifest(fd, folder).raw
 
 
 def file_hashes(arrays: Mapping[str, Array]) -> dict[str, str]:

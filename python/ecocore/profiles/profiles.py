@@ -84,6 +84,17 @@ class Profiles:
     ) -> None:
         if not isinstance(events, Events):
             raise InvalidArgument(f"events: expected Events; got {describe(events)}; use read_events(log, time=...)")
+        from ..behavior import BehaviorModel
+        from ..catalogue import Catalogue
+
+        if catalogue is not None and not isinstance(catalogue, Catalogue):
+            raise InvalidArgument(
+                f"catalogue: expected a Catalogue; got {describe(catalogue)}; use read_catalogue(source, ...)"
+            )
+        if model is not None and not isinstance(model, BehaviorModel):
+            raise InvalidArgument(
+                f"model: expected a BehaviorModel; got {describe(model)}; use BehaviorModel.load(folder)"
+            )
         span = as_duration(half_life, "half_life")
         last = events.time_range[1]
         reference = last if now is None else as_time(now, "now")
