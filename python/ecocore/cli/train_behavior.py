@@ -1,4 +1,4 @@
-"""``ecocore train-behavior FILES --out DIR``: learns what people do next, from the order of what they did."""
+"""``ecocore train-behavior EVENTS --out DIR``: learns what people do next, from the order of what they did."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .render import step
 def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "train-behavior", help="learn from the order of events (extra train)",
-        description="FILES are an event log with users, items and times (name its columns), or text with one session a"
+        description="EVENTS are an event log with users, items and times (name its columns), or text with one session a"
         " line: item ids parted by blanks, oldest first. Events of one moment (a basket, or all of a day where times"
         " are dates) have no order: it is drawn.",
     )  # fmt: skip
