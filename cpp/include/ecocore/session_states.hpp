@@ -97,8 +97,8 @@ class SessionStates {
                                double* last_time) const;
 
   std::int64_t forget(const std::vector<std::string>& users);  // how many were held
-  SessionDump dump(double now);  // without those who have expired
-  void replace(const SessionDump& dump);  // at most `capacity` users; lengths are checked
+  SessionDump dump(double now);                                // without those who have expired
+  void replace(const SessionDump& dump);                       // at most `capacity` users; lengths are checked
   SessionCounters counters() const;
   const SessionShape& shape() const;
   const SessionOptions& options() const;
