@@ -20,13 +20,7 @@ from ecocore.train.loop import rank_by_popularity
 ITEMS = 40
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """More are slower for nets as small as these, and by far if the machine is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def walks(n: int, seed: int) -> list[list[int]]:
