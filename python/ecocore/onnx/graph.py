@@ -194,6 +194,24 @@ def _number(value: int | memoryview) -> int:
     return value
 
 
+def _operator(node: memoryview) -> tuple[str, list[memoryview]]:
+    """A node's operator, as in ``GraphInfo.operators``, and its attributes."""
+    operator = domain = ""
+    attributes = []
+    for number, value in _fields(node):
+        if number == 4:
+            operator = _text(value)
+        elif number == 5:
+            attributes.append(_view(value))
+        elif number == 7:
+            domain = _text(value)
+    return _key(domain, operator), attributes
+
+
+def _key(domain: str, operator: str) -> str:
+    return operator if domain in ("", "ai.onnx") else f"{domain}::{operator}"
+
+
 class _Walk:
     def __init__(self, where: str, limits: GraphLimits) -> None:
         self.where = where
@@ -270,16 +288,7 @@ class _Walk:
         self.nodes += 1
         if self.nodes > self.limits.max_nodes:
             raise self.refuse(f"expected at most {self.limits.max_nodes} nodes; raise GraphLimits.max_nodes")
-        name = domain = ""
-        attributes = []
-        for number, value in _fields(data):
-            if number == 4:
-                name = _text(value)
-            elif number == 7:
-                domain = _text(value)
-            elif number == 5:
-                attributes.append(_view(value))
-        key = name if domain in ("", "ai.onnx") else f"{domain}::{name}"
+        key, attributes = _operator(data)
         self.operators[key] += 1
         if key in _CONTROL_FLOW:
             if not self.limits.control_flow:

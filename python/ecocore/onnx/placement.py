@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from .graph import _ELEMENT_TYPES, _fields, _number, _text, _value_info, _varint, _view
+from .graph import _ELEMENT_TYPES, _fields, _key, _number, _operator, _text, _value_info, _varint, _view
 
 __all__ = ["GraphParts", "misplaced", "parts_of"]
 
@@ -84,10 +84,6 @@ def parts_of(graph: bytes) -> GraphParts:
     return GraphParts(walk.carrying, walk.bookkeeping, opset)
 
 
-def _key(domain: str, operator: str) -> str:
-    return operator if domain in ("", "ai.onnx") else f"{domain}::{operator}"
-
-
 class _Walk:
     def __init__(self) -> None:
         self.carrying: Counter[Key] = Counter()
@@ -114,8 +110,9 @@ class _Walk:
         return all(own)
 
     def node(self, data: memoryview, light: set[str]) -> bool:
-        operator = domain = name = ""
-        inputs, outputs, attributes = [], [], []
+        key, attributes = _operator(data)
+        name = ""
+        inputs, outputs = [], []
         for number, value in _fields(data):
             if number == 1:
                 inputs.append(_text(value))
@@ -123,13 +120,6 @@ class _Walk:
                 outputs.append(_text(value))
             elif number == 3:
                 name = _text(value)
-            elif number == 4:
-                operator = _text(value)
-            elif number == 5:
-                attributes.append(_view(value))
-            elif number == 7:
-                domain = _text(value)
-        key = _key(domain, operator)
         if key == "Constant":
             own = all(_small_attribute(a) for a in attributes)
         else:
