@@ -18,30 +18,40 @@ std::string key_of(std::int64_t user) {
   return key;
 }
 
-std::string key_of(py::handle user) {
+// Fills `key`; or returns what was expected where the user cannot be one.
+const char* make_key(py::handle user, std::string& key) {
   if (!PyLong_Check(user.ptr()) && PyIndex_Check(user.ptr())) {  // NumPy's whole numbers
-    if (const auto number = py::reinterpret_steal<py::object>(PyNumber_Index(user.ptr()))) return key_of(number);
+    if (const auto number = py::reinterpret_steal<py::object>(PyNumber_Index(user.ptr()))) return make_key(number, key);
     PyErr_Clear();  // NumPy's bools
   }
   if (PyLong_Check(user.ptr()) && !PyBool_Check(user.ptr())) {
     const long long value = PyLong_AsLongLong(user.ptr());
     if (value == -1 && PyErr_Occurred()) {
       PyErr_Clear();
-      throw InvalidArgument("user: expected a whole number of at most 64 bits; use str(user) for larger ones");
+      return "a whole number of at most 64 bits (use str(user) for larger ones)";
     }
-    return key_of(static_cast<std::int64_t>(value));
+    key = key_of(static_cast<std::int64_t>(value));
+    return nullptr;
   }
   if (PyUnicode_Check(user.ptr())) {
     Py_ssize_t size = 0;
     const char* text = PyUnicode_AsUTF8AndSize(user.ptr(), &size);
     if (!text) {
       PyErr_Clear();
-      throw InvalidArgument("user: expected text that UTF-8 can hold");
+      return "text that UTF-8 can hold";
     }
-    return "s" + std::string(text, static_cast<std::size_t>(size));
+    key.assign(1, 's').append(text, static_cast<std::size_t>(size));
+    return nullptr;
   }
-  throw InvalidArgument("user: expected a whole number or text; got " +
-                        std::string(py::str(py::type::of(user).attr("__name__"))));
+  return "a whole number or text";
+}
+
+std::string key_of(py::handle user) {
+  std::string key;
+  if (const char* expected = make_key(user, key))
+    throw InvalidArgument(std::string("user: expected ") + expected + "; got " +
+                          std::string(py::str(py::type::of(user).attr("__name__"))));
+  return key;
 }
 
 using Users = std::variant<Int64Array, py::list>;
@@ -53,7 +63,14 @@ std::vector<std::string> keys_of(const Users& users) {
     out.reserve(static_cast<std::size_t>(ids->size()));
     for (py::ssize_t i = 0; i < ids->size(); ++i) out.push_back(key_of(ids->data()[i]));
   } else {
-    for (py::handle user : std::get<py::list>(users)) out.push_back(key_of(user));
+    for (py::handle user : std::get<py::list>(users)) {
+      const std::size_t place = out.size();
+      if (const char* expected = make_key(user, out.emplace_back())) {
+        const py::object described = py::module_::import("ecocore.arrays").attr("describe")(user);
+        throw InvalidArgument(std::string("users: expected ") + expected + "; got " + described.cast<std::string>() +
+                              " at place " + std::to_string(place) + "; leave it out or mend it");
+      }
+    }
   }
   return out;
 }

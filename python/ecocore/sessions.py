@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import time as clock
 from collections.abc import Callable, Iterable
@@ -153,8 +152,8 @@ class SessionStore:
 
     def append_many(self, users: Any, items: Any, *, event_types: Any = None, times: Any = None) -> None:
         """Advances many events at once, equal lengths, in their order; a user may come more than once. ``times``:
-        seconds, datetimes or datetime64, as of :meth:`append`. A call that
-        raises has advanced none; readers may see one user's events before another's while it is at work."""
+        seconds, datetimes or datetime64, as of :meth:`append`. A call that raises has advanced none; readers may see
+        one user's events before another's while it is at work."""
         vocabulary = self._model.vocabulary
         keys = _keys(users)
         rows = vocabulary.item_rows(items)
@@ -167,10 +166,7 @@ class SessionStore:
             if values is not None and len(values) != len(keys):
                 raise InvalidArgument(f"{name}: expected {len(keys)}, one for each user; got {len(values)}")
         seconds = None if times is None else as_times(times, len(keys))
-        try:
-            self._states.append_many(keys, rows, types, seconds, self._now())
-        except InvalidArgument as e:
-            raise _bad_user(keys) or e from None
+        self._states.append_many(keys, rows, types, seconds, self._now())
 
     # ---- answers -----------------------------------------------------------------------------------------------------
 
@@ -334,27 +330,6 @@ def _keys(users: Any) -> Any:
     if isinstance(users, (str, bytes)) or not isinstance(users, Iterable):
         raise InvalidArgument(f"users: expected a list of users; got {describe(users)}; use [user] for one")
     return users.tolist() if isinstance(users, np.ndarray) else list(users)
-
-
-def _bad_user(users: Any) -> InvalidArgument | None:
-    """Which of many users native code refused, and why; None where it was something else."""
-    for at, user in enumerate(users if isinstance(users, list) else ()):
-        expected = "a whole number or text"
-        try:
-            if isinstance(user, str):
-                expected = "text that UTF-8 can hold"
-                user.encode()
-                continue
-            if not isinstance(user, (bool, np.bool_)) and -(1 << 63) <= operator.index(user) < 1 << 63:
-                continue
-            if isinstance(user, int) and not isinstance(user, bool):
-                expected = "a whole number of at most 64 bits (use str(user) for larger ones)"
-        except (TypeError, UnicodeEncodeError):
-            pass
-        return InvalidArgument(
-            f"users: expected {expected}; got {describe(user)} at place {at}; leave that event out or mend its user"
-        )
-    return None
 
 
 def _moved(old: Any, new: Any) -> Int32Array:
