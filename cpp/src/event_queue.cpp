@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ecocore/error.hpp"
+#include "user_table.hpp"
 
 namespace ecocore {
 namespace {
@@ -120,11 +121,11 @@ bool EventQueue::try_run(Call& call, std::int64_t most) {
   return true;
 }
 
-bool EventQueue::post(std::string_view user, std::uint32_t hash, const SessionEvent& event, double now) {
+bool EventQueue::post(const SessionEvent& event, double now) {
   std::lock_guard lock(turn_);
   if (const bool others = meets_others(now); !leading_ && !others) return false;
   if (queued_events_ >= std::min(room_, kMostPosted)) return false;
-  queue_.push_back({nullptr, event, std::string(user), hash, now});
+  queue_.push_back({nullptr, event, std::string(event.user), hash_of(event.user), now});
   ++queued_events_;
   posted_.fetch_add(1, std::memory_order_relaxed);
   if (gathering_) arrived_.notify_one();

@@ -15,7 +15,6 @@
 #include <mutex>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "ecocore/session_states.hpp"
@@ -70,7 +69,7 @@ class EventQueue {
   // Takes an event and returns true where another caller leads, or another thread posted a moment ago, and there is
   // room; else false, and nothing was done. Should the event fail later, which it may for want of memory only, it
   // stays in the queue and the leader's call fails.
-  bool post(std::string_view user, std::uint32_t hash, const SessionEvent& event, double now);
+  bool post(const SessionEvent& event, double now);
 
   // Whether a posted event of this user is not done yet. (Or of one with the same hash.)
   bool awaits(std::uint32_t hash) const;

@@ -38,7 +38,7 @@ struct Batch {
   std::span<const SessionEvent> events;
   double now = 0;
   std::vector<std::uint32_t> hash;                // of each event's user
-  std::vector<std::int32_t> slot, user;           // of each event: -1 = not held; row
+  std::vector<std::int32_t> user;                 // of each event: its row
   std::vector<std::int32_t> slots;                // of each user, who are distinct
   std::vector<UserKey> keys;                      // of each user who is not held
   std::vector<std::int32_t> strangers;            // places of rows by hash, -1 = none: those who are not held
@@ -163,7 +163,6 @@ struct SessionStates::Impl {
       if (i < n) users.prefetch(b.hash[at(i)] = hash_of(b.events[at(i)].user));
     };
     b.hash.resize(at(n));
-    b.slot.resize(at(n));
     b.user.resize(at(n));
     b.slots.clear();
     b.keys.clear();
@@ -172,7 +171,7 @@ struct SessionStates::Impl {
     for (std::int64_t i = 0; i < n; ++i) {
       ask(i + kFar);
       if (i + kNear < n) users.prefetch_slot(b.hash[at(i + kNear)]);
-      const std::int32_t slot = b.slot[at(i)] = users.find(b.events[at(i)].user, b.hash[at(i)]);
+      const std::int32_t slot = users.find(b.events[at(i)].user, b.hash[at(i)]);
       const auto fresh = static_cast<std::int32_t>(b.slots.size());
       std::int32_t row = fresh;
       if (slot < 0) {
@@ -411,7 +410,7 @@ void SessionStates::append(std::span<const SessionEvent> events, double now) {
 bool SessionStates::post(const SessionEvent& event, double now) {
   if (!impl_->options.posts) return false;
   impl_->check(event);
-  return impl_->queue.post(event.user, hash_of(event.user), event, now);
+  return impl_->queue.post(event, now);
 }
 
 bool SessionStates::try_append(const SessionEvent& event, double now) {
